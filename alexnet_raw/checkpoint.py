@@ -1,0 +1,141 @@
+"""A checkpoint: one safetensors file that holds a whole run.
+
+The tensors are the net's weights and velocities (``Network.state()``) and the statistics of the
+training pictures (``data.*``). Everything else (the texts of the layer files, the classes, the
+position in the run, the history) is JSON in the header of the same file, so that the two can never
+disagree. Any safetensors reader opens it; ``alexnet-raw info FILE`` prints the JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+FILE_NAME = "checkpoint.safetensors"  # in the folder of a run
+FORMAT = "alexnet-raw checkpoint 1"
+KEY = "alexnet_raw"  # the header entry that holds the JSON
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be written or read; the message names the file and the remedy."""
+
+
+@dataclass
+class Checkpoint:
+    """``tensors``: name -> array of any dtype. ``metadata``: anything that JSON can express."""
+
+    tensors: dict[str, np.ndarray]
+    metadata: dict[str, Any]
+
+
+def save(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Writes the file whole or not at all: what was at ``path`` stays until the new one is safe.
+
+    Raises CheckpointError when the file cannot be written, a full disk included.
+    """
+    path = Path(path)
+    header = {KEY: json.dumps({"format": FORMAT, **checkpoint.metadata}, allow_nan=False)}
+    tensors = {name: np.ascontiguousarray(a) for name, a in checkpoint.tensors.items()}
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        mode = temporary.stat().st_mode  # what the umask asks for; safetensors would make it 0600
+        save_file(tensors, temporary, metadata=header)
+        temporary.chmod(mode)
+        _flush_to_disk(temporary)
+        os.replace(temporary, path)
+        _flush_to_disk(path.parent)
+    except (OSError, SafetensorError) as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        kept = "; the checkpoint saved before it is untouched" if path.exists() else ""
+        megabytes = sum(a.nbytes for a in tensors.values()) / 1e6
+        raise CheckpointError(
+            f"cannot write checkpoint {path} ({megabytes:,.0f} MB): {error}{kept}. "
+            "Free some space there, or choose another folder with --output"
+        ) from error
+
+
+def load(path: str | Path) -> Checkpoint:
+    """Reads a checkpoint, or the one in the folder of a run. Raises CheckpointError."""
+    path = locate(path)
+    metadata = load_metadata(path)
+    with safe_open(path, framework="numpy") as file:
+        return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, metadata)  # noqa: SIM118
+
+
+def load_metadata(path: str | Path) -> dict[str, Any]:
+    """The JSON of a checkpoint, without reading its tensors. Raises CheckpointError."""
+    path = locate(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path} is not a whole safetensors file ({error}): it was cut short or is something "
+            "else; give a checkpoint that 'alexnet-raw train' wrote"
+        ) from error
+    try:
+        metadata = json.loads(header[KEY])
+        found = metadata.pop("format")
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is a safetensors file, but not one of 'alexnet-raw train'"
+        ) from error
+    if found != FORMAT:
+        raise CheckpointError(
+            f"{path} has format {found!r}, this version reads {FORMAT!r}: "
+            "use the alexnet-raw version that wrote it"
+        )
+    return metadata
+
+
+def locate(path: str | Path) -> Path:
+    """The checkpoint file that ``path`` means: itself, or the one in that folder."""
+    path = Path(path)
+    if path.is_dir():
+        path = path / FILE_NAME
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}: 'alexnet-raw train' writes one")
+    return path
+
+
+def newest(runs: str | Path = "runs") -> Path | None:
+    """The checkpoint written last under the folder of runs, if there is any."""
+    found = sorted(Path(runs).glob(f"*/{FILE_NAME}"), key=lambda file: file.stat().st_mtime)
+    return found[-1] if found else None
+
+
+def check_tensors(
+    path: Path, expected: dict[str, np.ndarray], found: dict[str, np.ndarray]
+) -> None:
+    """Refuses tensors that are not those of the net, naming the first difference."""
+    for name, array in expected.items():
+        if name not in found:
+            raise CheckpointError(f"{path} lacks {name}: it was made by another net")
+        if found[name].shape != array.shape or found[name].dtype != array.dtype:
+            raise CheckpointError(
+                f"{path}: {name} is {found[name].dtype} {found[name].shape}, "
+                f"the net needs {array.dtype} {array.shape}: it was made by another net"
+            )
+    if extra := sorted(set(found) - set(expected)):
+        raise CheckpointError(
+            f"{path} holds {extra[0]}, which the net has not: another net made it"
+        )
+
+
+def _flush_to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
