@@ -1,0 +1,195 @@
+"""Logical devices and the arrays that live on them.
+
+A logical device is ``cpu`` or ``cuda:N``. Several may share one physical device (``cpu,cpu``): the
+two-tower network then runs, exchanges and all, on any machine. An `Array` remembers its logical
+device, so that reading another tower's array without an exchange is an error and not a coincidence.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+
+class DeviceError(RuntimeError):
+    """A device that was asked for cannot be used; the message says why and what to do."""
+
+
+class Device:
+    """One logical device.
+
+    Attributes:
+        name: ``"cpu"`` or ``"cuda:N"``.
+        index: position in the list that `parse_devices` returned; the ``gpu=`` of layer files.
+        module: the extension whose kernels run here.
+        stream: the handle that ops pass to kernels (0 on the CPU).
+    """
+
+    def __init__(self, name: str, index: int = 0):
+        self.name, self.index = name, index
+        kind, _, ordinal = name.partition(":")
+        if kind not in ("cpu", "cuda") or (kind == "cpu" and ordinal):
+            raise ValueError(f"device '{name}' is not known: use cpu or cuda:N")
+        if kind == "cuda" and not (ordinal or "0").isdecimal():
+            raise ValueError(f"device '{name}': '{ordinal}' is not a GPU's number; use cuda:0")
+        self.ordinal = int(ordinal or 0)
+        self.is_cuda = kind == "cuda"
+        self.module = _extension("_cuda" if self.is_cuda else "_cpu")
+        self.stream = 0
+        if self.is_cuda:
+            self._cupy = _cupy(self.module, name, self.ordinal)
+            with self._cupy.cuda.Device(self.ordinal):
+                self._stream = self._cupy.cuda.Stream(non_blocking=True)
+            self.stream = self._stream.ptr
+
+    def __repr__(self) -> str:
+        return f"{self.name} (#{self.index})"
+
+    def empty(self, shape: int | tuple[int, ...], dtype: Any = np.float32) -> Array:
+        """An array with undefined contents."""
+        if not self.is_cuda:
+            return Array(np.empty(shape, dtype), self)
+        with self._cupy.cuda.Device(self.ordinal), self._stream:
+            return Array(self._cupy.ndarray(shape, dtype), self)
+
+    def zeros(self, shape: int | tuple[int, ...], dtype: Any = np.float32) -> Array:
+        array = self.empty(shape, dtype)
+        array.fill(0)
+        return array
+
+    def upload(self, values: np.ndarray) -> Array:
+        """A copy of a host array, with its shape and dtype."""
+        values = np.ascontiguousarray(values)
+        array = self.empty(values.shape, values.dtype)
+        array.copy_from(values)
+        return array
+
+    def synchronize(self) -> None:
+        """Waits until all work given to this device is done; raises its errors."""
+        if self.is_cuda:
+            self._stream.synchronize()
+
+
+class Array:
+    """A C-contiguous array on one logical device.
+
+    ``data`` is a `numpy.ndarray` on the CPU and a `cupy.ndarray` on a GPU.
+    """
+
+    __slots__ = ("data", "device")
+
+    def __init__(self, data: Any, device: Device):
+        self.data, self.device = data, device
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.data.dtype
+
+    @property
+    def size(self) -> int:
+        return self.data.size
+
+    @property
+    def nbytes(self) -> int:
+        return self.data.nbytes
+
+    def __repr__(self) -> str:
+        return f"Array({self.shape}, {self.dtype}, {self.device})"
+
+    def reshape(self, *shape: int) -> Array:
+        """The same memory under another shape."""
+        return Array(self.data.reshape(*shape), self.device)
+
+    def fill(self, value: int) -> None:
+        """Sets every element to 0 (the only value that needs no kernel)."""
+        if value != 0:
+            raise ValueError(f"fill({value}): only 0 is supported")
+        if self.device.is_cuda:
+            self.data.data.memset_async(0, self.nbytes, self.device._stream)
+        else:
+            self.data[...] = 0
+
+    def numpy(self) -> np.ndarray:
+        """A copy on the host; waits for the work that produces it."""
+        if not self.device.is_cuda:
+            return self.data.copy()
+        host = self.data.get(stream=self.device._stream)
+        self.device.synchronize()
+        return host
+
+    def copy_from(self, source: Array | np.ndarray) -> None:
+        """Copies an array of equal shape and dtype from the host or from any device.
+
+        This is the exchange between towers (paper, section 3.2).
+        """
+        if source.shape != self.shape or source.dtype != self.dtype:
+            raise ValueError(
+                f"cannot copy {source.shape} {source.dtype} into {self.shape} {self.dtype}"
+            )
+        if not self.device.is_cuda:
+            host = source if isinstance(source, np.ndarray) else None
+            if host is None:
+                host = source.numpy() if source.device.is_cuda else source.data
+            np.copyto(self.data, host)
+            return
+        stream = self.device._stream
+        if isinstance(source, np.ndarray):
+            self.data.set(np.ascontiguousarray(source), stream=stream)
+            stream.synchronize()  # the caller may now change its array
+        elif not source.device.is_cuda:
+            self.data.set(source.data, stream=stream)
+            stream.synchronize()
+        else:
+            ready = source.device._stream.record()
+            stream.wait_event(ready)
+            self.data.data.copy_from_device_async(source.data.data, self.nbytes, stream)
+            source.device._stream.wait_event(stream.record())  # before its buffer is reused
+
+
+def parse_devices(text: str) -> list[Device]:
+    """The devices of a comma list such as ``cpu``, ``cpu,cpu`` or ``cuda:0,cuda:1``.
+
+    Raises:
+        ValueError: an entry is not a device name.
+        DeviceError: a device is named correctly and cannot be used here.
+    """
+    names = [name.strip().lower() for name in text.split(",")]
+    if not all(names):
+        raise ValueError(f"devices '{text}': an entry is empty; write for example cpu,cpu")
+    return [Device(name, index) for index, name in enumerate(names)]
+
+
+def _extension(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"alexnet_raw.{name}")
+    except ImportError as error:
+        remedy = (
+            "install the CUDA toolkit and reinstall with ALEXNET_RAW_CUDA=on pip install ."
+            if name == "_cuda"
+            else "reinstall alexnet-raw: pip install ."
+        )
+        raise DeviceError(f"alexnet_raw.{name} is not built ({error}): {remedy}") from None
+
+
+def _cupy(module: ModuleType, name: str, ordinal: int) -> ModuleType:
+    """CuPy, once it is known that this GPU can be used."""
+    try:
+        count = module.device_count()
+    except RuntimeError as error:
+        raise DeviceError(f"{name}: no usable GPU or driver: {error}") from None
+    if ordinal >= count:
+        raise DeviceError(f"{name}: this machine has {count} GPUs, cuda:0 to cuda:{count - 1}")
+    try:
+        return importlib.import_module("cupy")
+    except ImportError as error:
+        extra = "cuda" + module.build_info()["cuda_version"].partition(".")[0]
+        raise DeviceError(
+            f"{name} needs CuPy ({error}): pip install 'alexnet-raw[{extra}]'"
+        ) from None

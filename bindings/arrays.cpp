@@ -1,0 +1,164 @@
+#include "arrays.h"
+
+#include "../cuda/core/error.h"
+
+#include <map>
+
+namespace {
+
+#ifdef ALEXNET_RAW_CUDA
+constexpr const char* kInterface = "__cuda_array_interface__";
+constexpr const char* kKind = "a CUDA array (CuPy)";
+#else
+constexpr const char* kInterface = "__array_interface__";
+constexpr const char* kKind = "a NumPy array";
+#endif
+
+std::string text(const std::vector<index_t>& shape) {
+    std::string s = "(";
+    for (size_t i = 0; i < shape.size(); ++i) s += (i ? ", " : "") + std::to_string(shape[i]);
+    return s + (shape.size() == 1 ? ",)" : ")");
+}
+
+std::string dtype_name(const std::string& typestr) {
+    static const std::map<std::string, std::string> names = {
+        {"<f4", "float32"}, {"<f8", "float64"}, {"<f2", "float16"}, {"<i4", "int32"},
+        {"<i8", "int64"},   {"|u1", "uint8"},   {"|i1", "int8"},    {"|b1", "bool"}};
+    const auto found = names.find(typestr);
+    return found == names.end() ? "dtype '" + typestr + "'" : found->second;
+}
+
+index_t item_size(const std::string& dtype) {
+    return dtype == "uint8" ? 1 : 4;
+}
+
+bool contiguous(const py::object& strides, const std::vector<index_t>& shape, index_t item) {
+    if (strides.is_none()) return true;
+    const auto given = strides.cast<std::vector<index_t>>();
+    for (size_t i = shape.size(); i-- > 0; item *= shape[i])
+        if (shape[i] != 1 && given[i] != item) return false;
+    return true;
+}
+
+}  // namespace
+
+index_t ArrayArgument::size() const {
+    index_t n = 1;
+    for (index_t d : shape) n *= d;
+    return n;
+}
+
+index_t ArrayArgument::bytes() const {
+    return size() * item_size(dtype);
+}
+
+std::string ArrayArgument::describe() const {
+    return std::string(name) + " " + text(shape) + " " + dtype;
+}
+
+ArrayArgument array_argument(const py::handle& object, const char* name, const char* dtype,
+                             const std::vector<int>& dimensions) {
+    const std::string who = name;
+    if (!py::hasattr(object, kInterface))
+        throw py::type_error(who + " must be " + kKind + ", got " +
+                             py::type::of(object).attr("__name__").cast<std::string>());
+    const py::dict interface = object.attr(kInterface);
+    ArrayArgument a;
+    a.name = name;
+    a.shape = interface["shape"].cast<std::vector<index_t>>();
+    a.dtype = dtype_name(interface["typestr"].cast<std::string>());
+    const auto data = interface["data"].cast<py::tuple>();
+    a.data_ = reinterpret_cast<void*>(data[0].cast<uintptr_t>());
+    a.read_only = data[1].cast<bool>();
+    a.device = 0;
+    if (a.dtype != dtype)
+        throw py::type_error(who + " must be " + dtype + ", got " + a.dtype + " " + text(a.shape));
+    bool known = dimensions.empty();
+    std::string wanted;
+    for (int d : dimensions) {
+        known = known || a.shape.size() == size_t(d);
+        wanted += (wanted.empty() ? "" : " or ") + std::to_string(d);
+    }
+    if (!known)
+        throw py::value_error(who + " must have " + wanted + " dimensions, got " + text(a.shape));
+    index_t elements = 1;
+    for (index_t d : a.shape) {
+        if (d <= 0) throw py::value_error(who + " is empty: its shape is " + text(a.shape));
+        if (d >= (index_t(1) << 31) / elements)
+            throw py::value_error(who + " " + text(a.shape) +
+                                  " has 2^31 elements or more: use a smaller batch");
+        elements *= d;
+    }
+    const py::object strides =
+        interface.contains("strides") ? py::object(interface["strides"]) : py::object(py::none());
+    if (!contiguous(strides, a.shape, item_size(a.dtype)))
+        throw py::value_error(who + " " + text(a.shape) +
+                              " must be C-contiguous: pass numpy.ascontiguousarray(...) of it");
+    return a;
+}
+
+ArrayArgument output(const py::handle& object, const char* name, const std::vector<int>& dimensions) {
+    ArrayArgument a = array_argument(object, name, "float32", dimensions);
+    if (a.read_only) throw py::value_error(std::string(name) + " is written to, but is read-only");
+    return a;
+}
+
+void check_shape(const ArrayArgument& array, const std::vector<index_t>& wanted, const char* why) {
+    if (array.shape != wanted)
+        throw py::value_error(array.describe() + " must have shape " + text(wanted) + ": " + why);
+}
+
+void check_same_shape(const ArrayArgument& a, const ArrayArgument& b) {
+    if (a.shape != b.shape)
+        throw py::value_error(a.describe() + " and " + b.describe() + " must have the same shape");
+}
+
+void check_no_overlap(const ArrayArgument& out, std::initializer_list<const ArrayArgument*> others) {
+    const auto* begin = static_cast<const char*>(out.data_);
+    for (const ArrayArgument* other : others) {
+        const auto* start = static_cast<const char*>(other->data_);
+        if (begin < start + other->bytes() && start < begin + out.bytes())
+            throw py::value_error(std::string(out.name) + " and " + other->name +
+                                  " overlap in memory: this op cannot work in place");
+    }
+}
+
+void check_same_or_apart(const ArrayArgument& a, const ArrayArgument& b) {
+    if (a.f32() != b.f32()) check_no_overlap(a, {&b});
+}
+
+void check_setting(bool ok, const std::string& message) {
+    if (!ok) throw py::value_error(message);
+}
+
+Neuron neuron_argument(const py::tuple& neuron) {
+    static const std::map<std::string, NeuronKind> kinds = {
+        {"ident", NeuronKind::ident}, {"relu", NeuronKind::relu}, {"tanh", NeuronKind::tanh}};
+    const auto name = neuron[0].cast<std::string>();
+    const auto found = kinds.find(name);
+    check_setting(found != kinds.end(), "neuron '" + name + "' is not one of ident, relu, tanh");
+    return {found->second, neuron[1].cast<float>(), neuron[2].cast<float>()};
+}
+
+void run_on_device([[maybe_unused]] std::initializer_list<const ArrayArgument*> arrays) {
+#ifdef ALEXNET_RAW_CUDA
+    int device = -1;
+    const char* first = nullptr;
+    for (const ArrayArgument* a : arrays) {
+        cudaPointerAttributes attributes{};
+        if (cudaPointerGetAttributes(&attributes, a->as<void>()) != cudaSuccess ||
+            attributes.type == cudaMemoryTypeUnregistered) {
+            cudaGetLastError();
+            throw py::value_error(std::string(a->name) + " does not point to CUDA memory");
+        }
+        if (device >= 0 && attributes.device != device)
+            throw py::value_error(std::string(first) + " is on cuda:" + std::to_string(device) + ", " +
+                                  a->name + " on cuda:" + std::to_string(attributes.device) +
+                                  ": copy one of them first");
+        device = attributes.device;
+        first = a->name;
+    }
+    if (cudaSetDevice(device) != cudaSuccess)
+        throw KernelError("cannot use cuda:" + std::to_string(device));
+#endif
+}

@@ -1,0 +1,75 @@
+// What stands between Python's arrays and raw pointers: every check that a launcher relies on.
+//
+// An op's arguments arrive as objects with NumPy's __array_interface__ (CPU target) or CuPy's
+// __cuda_array_interface__ (CUDA target); both are the same dictionary. Arguments are rejected with
+// messages that name them: TypeError for a wrong kind or dtype, ValueError for shape, layout, overlap.
+#pragma once
+
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "../cuda/kernels/ops.h"
+
+namespace py = pybind11;
+
+class ArrayArgument {
+   public:
+    const char* name;
+    std::vector<index_t> shape;
+    std::string dtype;  // "float32", "int32", "uint8"
+    bool read_only;
+    int device;  // CUDA ordinal; 0 on the CPU target
+
+    template <class T>
+    T* as() const {
+        return static_cast<T*>(data_);
+    }
+    float* f32() const { return as<float>(); }
+    index_t size() const;
+    index_t bytes() const;
+    int dim(size_t i) const { return int(shape[i]); }
+    std::string describe() const;  // "inp (3, 5, 5, 2) float32"
+
+    friend ArrayArgument array_argument(const py::handle&, const char*, const char*,
+                                        const std::vector<int>&);
+    friend void check_no_overlap(const ArrayArgument&, std::initializer_list<const ArrayArgument*>);
+
+   private:
+    void* data_;
+};
+
+// Reads a C-contiguous, non-empty array of fewer than 2^31 elements with the given dtype and one of
+// the given numbers of dimensions (none given: any).
+ArrayArgument array_argument(const py::handle& object, const char* name, const char* dtype,
+                             const std::vector<int>& dimensions = {});
+
+inline ArrayArgument input(const py::handle& object, const char* name,
+                           const std::vector<int>& dimensions = {}) {
+    return array_argument(object, name, "float32", dimensions);
+}
+// As input, and writable.
+ArrayArgument output(const py::handle& object, const char* name,
+                     const std::vector<int>& dimensions = {});
+
+void check_shape(const ArrayArgument& array, const std::vector<index_t>& wanted, const char* why);
+void check_same_shape(const ArrayArgument& a, const ArrayArgument& b);
+void check_no_overlap(const ArrayArgument& out, std::initializer_list<const ArrayArgument*> others);
+// For elementwise ops: `a` and `b` may be the same array, but not overlap otherwise.
+void check_same_or_apart(const ArrayArgument& a, const ArrayArgument& b);
+void check_setting(bool ok, const std::string& message);  // ValueError
+
+// ("relu", a, b), as alexnet_raw.neuron.Neuron gives it.
+Neuron neuron_argument(const py::tuple& neuron);
+
+// Runs a launcher on the arrays' device and on `stream`, without the GIL.
+void run_on_device(std::initializer_list<const ArrayArgument*> arrays);
+template <class Launcher>
+void run(std::initializer_list<const ArrayArgument*> arrays, uintptr_t stream, Launcher launcher) {
+    run_on_device(arrays);
+    py::gil_scoped_release release;
+    launcher(reinterpret_cast<Stream>(stream));
+}

@@ -1,0 +1,33 @@
+#include "arrays.h"
+#include "topics.h"
+
+void bind_neuron(py::module_& m) {
+    m.def(
+        "neuron_forward",
+        [](py::object out_, py::object inp_, py::tuple neuron, uintptr_t stream) {
+            const auto out = output(out_, "out"), inp = input(inp_, "inp");
+            check_same_shape(out, inp);
+            check_same_or_apart(out, inp);
+            const Neuron f = neuron_argument(neuron);
+            run({&out, &inp}, stream,
+                [&](Stream s) { neuron_forward(out.f32(), inp.f32(), out.size(), f, s); });
+        },
+        py::arg("out"), py::arg("inp"), py::kw_only(), py::arg("neuron"), py::arg("stream"));
+
+    m.def(
+        "neuron_backward",
+        [](py::object dinp_, py::object dout_, py::object out_, py::tuple neuron, uintptr_t stream) {
+            const auto dinp = output(dinp_, "dinp"), dout = input(dout_, "dout"),
+                       out = input(out_, "out");
+            check_same_shape(dinp, dout);
+            check_same_shape(out, dout);
+            check_same_or_apart(dinp, dout);
+            check_no_overlap(dinp, {&out});
+            const Neuron f = neuron_argument(neuron);
+            run({&dinp, &dout, &out}, stream, [&](Stream s) {
+                neuron_backward(dinp.f32(), dout.f32(), out.f32(), dout.size(), f, s);
+            });
+        },
+        py::arg("dinp"), py::arg("dout"), py::arg("out"), py::kw_only(), py::arg("neuron"),
+        py::arg("stream"));
+}

@@ -1,0 +1,307 @@
+// Blocks over cores, the threads of a block as fibers: see cuda_on_cpu.h.
+#include "cuda_on_cpu.h"
+
+#include <omp.h>
+
+#include <atomic>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <vector>
+
+#include "error.h"
+#include "fiber.h"
+
+namespace cuda_on_cpu {
+
+thread_local Coordinates coordinates;
+
+Execution& execution() {
+    static Execution settings;
+    return settings;
+}
+
+int core_count() {
+    const int wanted = execution().threads;
+    return wanted > 0 ? wanted : omp_get_max_threads();
+}
+
+namespace {
+
+std::string text(dim3 d) {
+    return "(" + std::to_string(d.x) + ", " + std::to_string(d.y) + ", " + std::to_string(d.z) + ")";
+}
+
+uint64_t volume(dim3 d) {
+    return uint64_t(d.x) * d.y * d.z;
+}
+
+uint3 position(uint64_t flat, dim3 extent) {
+    return {unsigned(flat % extent.x), unsigned(flat / extent.x % extent.y),
+            unsigned(flat / extent.x / extent.y)};
+}
+
+// The i-th of n in the order that tests ask for. Shuffled: a bijection, i -> (a i + b) mod n.
+class Ordering {
+   public:
+    Ordering(uint64_t n, uint64_t salt) : n_(n), order_(execution().order) {
+        if (order_ != Order::shuffled) return;
+        uint64_t x = (execution().seed + salt + 1) * 0x9E3779B97F4A7C15ull;
+        x ^= x >> 29;
+        offset_ = (x >> 8) % n;
+        stride_ = (x >> 20) % n | 1;
+        while (std::gcd(stride_, n) != 1) stride_ += 2;
+    }
+    uint64_t operator()(uint64_t i) const {
+        switch (order_) {
+            case Order::forward: return i;
+            case Order::reverse: return n_ - 1 - i;
+            case Order::shuffled: return (i % n_ * (stride_ % n_) + offset_) % n_;
+        }
+        return i;
+    }
+
+   private:
+    uint64_t n_, offset_ = 0, stride_ = 1;
+    Order order_;
+};
+
+// What one core keeps between blocks: fibers with their stacks, and the shared memory.
+class Core {
+   public:
+    void run_block(const Launch& launch, const std::function<void()>& thread, uint64_t block);
+
+    void wait_for_block(const char* file, int line);
+    void wait_for_warp();
+    uint32_t exchange(uint32_t value, int source_lane);
+    void* shared() { return shared_; }
+
+   private:
+    enum class State { ready, at_barrier, at_warp, finished };
+    struct Thread {
+        State state;
+        const char* file;
+        int line;
+        uint32_t slot;  // what this lane shows its warp
+    };
+
+    void prepare_shared(size_t bytes);
+    void run_plain(const std::function<void()>& thread, const Ordering& order, unsigned n);
+    void run_fibers(const Launch& launch, const std::function<void()>& thread, const Ordering& order,
+                    unsigned n);
+    bool release_waiting(const Launch& launch, unsigned n);
+    static void fiber_entry(void* core);
+
+    std::vector<std::unique_ptr<Fiber>> fibers_;
+    std::vector<Thread> threads_;
+    const std::function<void()>* body_ = nullptr;
+    std::exception_ptr failure_;
+    unsigned current_ = 0;
+    bool barriers_ = false;
+    const Launch* launch_ = nullptr;
+    std::unique_ptr<char[]> storage_;
+    size_t capacity_ = 0;
+    void* shared_ = nullptr;
+};
+
+Core& core() {
+    static thread_local Core instance;
+    return instance;
+}
+
+void Core::prepare_shared(size_t bytes) {
+    constexpr size_t kLine = 64;
+    if (bytes > capacity_) {
+        storage_.reset(new char[bytes + kLine]);
+        capacity_ = bytes;
+        const auto address = reinterpret_cast<uintptr_t>(storage_.get());
+        shared_ = reinterpret_cast<void*>((address + kLine - 1) / kLine * kLine);
+    }
+    if (execution().poison_shared && bytes) std::memset(shared_, 0xFF, bytes);
+}
+
+void Core::run_block(const Launch& launch, const std::function<void()>& thread, uint64_t block) {
+    prepare_shared(launch.shared_bytes);
+    launch_ = &launch;
+    coordinates.block = position(block, launch.grid);
+    coordinates.block_dim = launch.block;
+    coordinates.grid_dim = launch.grid;
+    const auto n = unsigned(volume(launch.block));
+    const Ordering order(n, block + 1);
+    barriers_ = launch.barriers && n > 1;
+    if (barriers_)
+        run_fibers(launch, thread, order, n);
+    else
+        run_plain(thread, order, n);
+}
+
+void Core::run_plain(const std::function<void()>& thread, const Ordering& order, unsigned n) {
+    for (unsigned i = 0; i < n; ++i) {
+        coordinates.thread = position(order(i), coordinates.block_dim);
+        thread();
+    }
+}
+
+void Core::fiber_entry(void* self) {
+    Core& core = *static_cast<Core*>(self);
+    const unsigned index = core.current_;
+    try {
+        (*core.body_)();
+    } catch (...) {
+        core.failure_ = std::current_exception();
+    }
+    core.threads_[index].state = State::finished;
+}
+
+void Core::run_fibers(const Launch& launch, const std::function<void()>& thread, const Ordering& order,
+                      unsigned n) {
+    while (fibers_.size() < n) fibers_.push_back(std::make_unique<Fiber>());
+    threads_.assign(n, {State::ready, nullptr, 0, 0});
+    body_ = &thread;
+    failure_ = nullptr;
+    for (unsigned i = 0; i < n; ++i) fibers_[i]->start(&Core::fiber_entry, this);
+    do {
+        for (unsigned i = 0; i < n; ++i) {
+            const auto t = unsigned(order(i));
+            if (threads_[t].state != State::ready) continue;
+            current_ = t;
+            coordinates.thread = position(t, launch.block);
+            fibers_[t]->resume();
+            if (failure_) std::rethrow_exception(failure_);
+        }
+    } while (release_waiting(launch, n));
+}
+
+// After a sweep no thread is ready. Lets warps, or the block, pass the barrier that all of their
+// threads have reached; returns false when all threads have finished.
+bool Core::release_waiting(const Launch& launch, unsigned n) {
+    bool released = false;
+    for (unsigned warp = 0; warp < n; warp += warpSize) {
+        const unsigned end = warp + warpSize < n ? warp + warpSize : n;
+        unsigned waiting = 0;
+        for (unsigned t = warp; t < end; ++t) waiting += threads_[t].state == State::at_warp;
+        if (waiting != end - warp) continue;
+        for (unsigned t = warp; t < end; ++t) threads_[t].state = State::ready;
+        released = true;
+    }
+    if (released) return true;
+
+    unsigned finished = 0, at_barrier = 0;
+    const Thread* first = nullptr;
+    bool same_place = true;
+    for (const Thread& t : threads_) {
+        finished += t.state == State::finished;
+        if (t.state != State::at_barrier) continue;
+        ++at_barrier;
+        if (!first) first = &t;
+        same_place = same_place && t.line == first->line && t.file == first->file;
+    }
+    if (finished == n) return false;
+    if (at_barrier == n && same_place) {
+        for (Thread& t : threads_) t.state = State::ready;
+        return true;
+    }
+    std::string where = first ? std::string(" of ") + first->file + ":" + std::to_string(first->line)
+                              : std::string(" of a warp");
+    throw KernelError(launch.name + ", block " +
+                      text({coordinates.block.x, coordinates.block.y, coordinates.block.z}) +
+                      ": divergent barrier: " + std::to_string(at_barrier) + " of " +
+                      std::to_string(n) + " threads wait at the barrier" + where + ", " +
+                      std::to_string(finished) + " have finished" +
+                      (same_place ? "" : ", others wait at another barrier"));
+}
+
+void Core::wait_for_block(const char* file, int line) {
+    if (!barriers_) {
+        if (volume(coordinates.block_dim) == 1) return;
+        throw KernelError(launch_->name + " has a barrier (" + file + ":" + std::to_string(line) +
+                          ") but was launched without: use launch_with_barriers");
+    }
+    Thread& self = threads_[current_];
+    self.state = State::at_barrier;
+    self.file = file;
+    self.line = line;
+    Fiber::yield();
+}
+
+void Core::wait_for_warp() {
+    if (!barriers_) {
+        if (volume(coordinates.block_dim) == 1) return;
+        throw KernelError(launch_->name + " uses warp operations: use launch_with_barriers");
+    }
+    threads_[current_].state = State::at_warp;
+    Fiber::yield();
+}
+
+uint32_t Core::exchange(uint32_t value, int source_lane) {
+    if (!barriers_) {  // a block of one thread talks to itself
+        wait_for_warp();
+        return value;
+    }
+    const unsigned self = current_;
+    threads_[self].slot = value;
+    wait_for_warp();
+    const unsigned source = self / warpSize * warpSize + unsigned(source_lane);
+    const uint32_t result = source < threads_.size() ? threads_[source].slot : ~0u;
+    wait_for_warp();  // nobody overwrites a slot before all have read
+    return result;
+}
+
+// What a GPU would refuse is refused here. The limits are those of the smallest GPU that we support
+// (sm_75). A block of one thread is the CPU's own shape, which no GPU is asked to run: its shared
+// memory is a part of the core's cache.
+void check_limits(const Launch& launch) {
+    constexpr size_t kSharedBytes = 64 << 10;
+    auto refuse = [&](const std::string& what) {
+        throw KernelError(launch.name + ": cannot launch grid " + text(launch.grid) + ", block " +
+                          text(launch.block) + ", " + std::to_string(launch.shared_bytes) +
+                          " bytes of shared memory: " + what);
+    };
+    const uint64_t threads = volume(launch.block);
+    if (!volume(launch.grid) || !threads) refuse("it has no blocks or no threads");
+    if (launch.grid.x > 0x7FFFFFFFu || launch.grid.y > 65535 || launch.grid.z > 65535)
+        refuse("a grid has at most (2147483647, 65535, 65535) blocks");
+    if (threads > 1024 || launch.block.z > 64) refuse("a block has at most 1024 threads, 64 in z");
+    if (threads > 1 && launch.shared_bytes > kSharedBytes)
+        refuse("a block has at most 65536 bytes of shared memory");
+}
+
+}  // namespace
+
+void run_grid(const Launch& launch, const std::function<void()>& thread) {
+    check_limits(launch);
+    const auto blocks = int64_t(volume(launch.grid));
+    const Ordering order(uint64_t(blocks), 0);
+    const int cores = int(blocks < core_count() ? blocks : core_count());
+    const auto chunk = int(blocks / (int64_t(cores) * 8) + 1);
+    std::exception_ptr failure;
+    std::mutex mutex;
+    std::atomic<bool> failed{false};
+#pragma omp parallel for num_threads(cores) schedule(dynamic, chunk)
+    for (int64_t i = 0; i < blocks; ++i) {
+        if (failed.load(std::memory_order_relaxed)) continue;
+        try {
+            core().run_block(launch, thread, order(uint64_t(i)));
+        } catch (...) {
+            std::lock_guard<std::mutex> lock(mutex);
+            if (!failed.exchange(true)) failure = std::current_exception();
+        }
+    }
+    if (failure) std::rethrow_exception(failure);
+}
+
+void sync_threads(const char* file, int line) {
+    core().wait_for_block(file, line);
+}
+void sync_warp() {
+    core().wait_for_warp();
+}
+uint32_t warp_exchange(uint32_t value, int source_lane) {
+    return core().exchange(value, source_lane);
+}
+void* shared_memory() {
+    return core().shared();
+}
+
+}  // namespace cuda_on_cpu

@@ -1,0 +1,105 @@
+// CUDA on CPU cores: what nvcc supplies to a kernel source, supplied to g++.
+//
+// Blocks of a grid are spread over cores. The threads of a block run on one core: one after the other
+// where the kernel has no barrier, else as fibers that switch at __syncthreads() and warp shuffles.
+// The order of threads and blocks is a knob, so that tests can show a missing barrier.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <string>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline __attribute__((always_inline))
+#define __restrict__ __restrict
+#define __launch_bounds__(...)
+#define __shared__ static thread_local
+#define __align__(n) alignas(n)
+
+struct uint3 {
+    unsigned x, y, z;
+};
+
+struct dim3 {
+    unsigned x, y, z;
+    constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+using Stream = void*;  // work on the CPU is done when the launch returns
+
+namespace cuda_on_cpu {
+
+enum class Order { forward, reverse, shuffled };
+enum class Shape { cpu, gpu };
+
+// Settings of the whole process; changed between launches only.
+struct Execution {
+    int threads = 0;               // cores to use; 0 is all that there are
+    Order order = Order::forward;  // of threads in a block and of blocks in a grid
+    uint64_t seed = 0;             // of Order::shuffled
+    Shape shape = Shape::cpu;      // which tuning the launchers choose (tuning.h)
+    bool poison_shared = false;    // fill shared memory with NaN before each block
+};
+Execution& execution();
+int core_count();  // cores that a launch now uses
+
+struct Coordinates {
+    uint3 thread, block;
+    dim3 block_dim, grid_dim;
+};
+extern thread_local Coordinates coordinates __attribute__((tls_model("initial-exec")));
+
+struct Launch {
+    std::string name;
+    dim3 grid, block;
+    size_t shared_bytes;
+    bool barriers;
+};
+
+// Calls `thread` once for every thread of the grid, its coordinates set; throws KernelError.
+void run_grid(const Launch& launch, const std::function<void()>& thread);
+
+void sync_threads(const char* file, int line);
+void sync_warp();
+uint32_t warp_exchange(uint32_t value, int source_lane);
+void* shared_memory();
+
+}  // namespace cuda_on_cpu
+
+#define threadIdx (cuda_on_cpu::coordinates.thread)
+#define blockIdx (cuda_on_cpu::coordinates.block)
+#define blockDim (cuda_on_cpu::coordinates.block_dim)
+#define gridDim (cuda_on_cpu::coordinates.grid_dim)
+#define __syncthreads() cuda_on_cpu::sync_threads(__FILE__, __LINE__)
+
+template <class T>
+T* dynamic_shared() {
+    return static_cast<T*>(cuda_on_cpu::shared_memory());
+}
+
+constexpr int warpSize = 32;
+
+inline void __syncwarp(unsigned = ~0u) {
+    cuda_on_cpu::sync_warp();
+}
+
+// Full warps only: every lane of the (possibly ragged) last warp must take part.
+template <class T>
+T __shfl_xor_sync(unsigned, T value, int lane_mask) {
+    static_assert(sizeof(T) == 4, "shuffles move 32 bits");
+    uint32_t bits;
+    std::memcpy(&bits, &value, 4);
+    const int lane = int(threadIdx.x % warpSize);
+    bits = cuda_on_cpu::warp_exchange(bits, lane ^ lane_mask);
+    std::memcpy(&value, &bits, 4);
+    return value;
+}
+
+inline unsigned __umulhi(unsigned a, unsigned b) {
+    return unsigned((uint64_t(a) * b) >> 32);
+}

@@ -1,0 +1,122 @@
+// Lanes: a few consecutive floats handled as one value.
+//
+// A GPU thread handles one float, a CPU core a vector register of 4, 8 or 16. Kernels are templates
+// over the lane type V and use only what works for both: + - * /, comparisons, `mask ? a : b`, and the
+// functions below. On the GPU V is float.
+#pragma once
+
+#include <cmath>
+
+#include "platform.h"
+
+template <class V>
+constexpr int lane_count = int(sizeof(V) / sizeof(float));
+
+#ifdef ALEXNET_RAW_CUDA
+using CpuLanes = float;  // never used: the CUDA target has no CPU tuning
+#else
+#if defined(__AVX512F__)
+constexpr int kCpuLanes = 16;
+#elif defined(__AVX__)
+constexpr int kCpuLanes = 8;
+#else
+constexpr int kCpuLanes = 4;
+#endif
+typedef float CpuLanes __attribute__((vector_size(4 * kCpuLanes)));
+#endif
+
+template <class V>
+__device__ __forceinline__ V splat(float x) {
+    if constexpr (lane_count<V> == 1)
+        return x;
+    else
+        return V{} + x;
+}
+
+template <class V>
+__device__ __forceinline__ V load(const float* p) {
+    if constexpr (lane_count<V> == 1) {
+        return *p;
+    } else {
+        V v;
+        memcpy(&v, p, sizeof v);  // one unaligned vector load
+        return v;
+    }
+}
+
+template <class V>
+__device__ __forceinline__ void store(float* p, V v) {
+    if constexpr (lane_count<V> == 1)
+        *p = v;
+    else
+        memcpy(p, &v, sizeof v);
+}
+
+// The first `count` lanes only, at the ragged end of a row; the other lanes are 0.
+template <class V>
+__device__ __forceinline__ V load(const float* p, index_t count) {
+    if (count >= lane_count<V>) return load<V>(p);
+    V v = splat<V>(0.f);
+    if constexpr (lane_count<V> > 1)
+        for (int i = 0; i < int(count); ++i) v[i] = p[i];
+    return v;
+}
+
+template <class V>
+__device__ __forceinline__ void store(float* p, V v, index_t count) {
+    if (count >= lane_count<V>) return store(p, v);
+    if constexpr (lane_count<V> > 1)
+        for (int i = 0; i < int(count); ++i) p[i] = v[i];
+}
+
+template <class V, class F>
+__device__ __forceinline__ V each_lane(V v, F f) {
+    if constexpr (lane_count<V> == 1) {
+        return f(v);
+    } else {
+        for (int i = 0; i < lane_count<V>; ++i) v[i] = f(v[i]);
+        return v;
+    }
+}
+
+template <class V>
+__device__ __forceinline__ V max_lanes(V a, V b) {
+    return a > b ? a : b;
+}
+
+template <class V>
+__device__ __forceinline__ V sqrt_lanes(V v) {
+    return each_lane(v, [](float x) { return sqrtf(x); });
+}
+
+template <class V>
+__device__ __forceinline__ V exp_lanes(V v) {
+    return each_lane(v, [](float x) { return expf(x); });
+}
+
+template <class V>
+__device__ __forceinline__ V log_lanes(V v) {
+    return each_lane(v, [](float x) { return logf(x); });
+}
+
+template <class V>
+__device__ __forceinline__ V tanh_lanes(V v) {
+    return each_lane(v, [](float x) { return tanhf(x); });
+}
+
+template <class V>
+__device__ __forceinline__ V pow_lanes(V v, float exponent) {
+    return each_lane(v, [exponent](float x) { return powf(x, exponent); });
+}
+
+// The sum over the lanes of one value, always in the same order.
+template <class V>
+__device__ __forceinline__ float sum_of_lanes(V v) {
+    if constexpr (lane_count<V> == 1) {
+        return v;
+    } else {
+        float s = 0.f;
+        for (int i = 0; i < lane_count<V>; ++i) s += v[i];
+        return s;
+    }
+}

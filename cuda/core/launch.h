@@ -1,0 +1,74 @@
+// One way to launch a kernel, on both targets.
+//
+//     launch<relu_kernel<T>>({blocks, threads}, stream, out, in, n);
+//     launch_with_barriers<sum_kernel<T>>({blocks, threads, shared_bytes}, stream, out, in, n);
+//
+// Both check what the device allows and throw KernelError, with the kernel's name, for what it
+// refuses. A kernel that calls __syncthreads() or a warp shuffle needs the second form: on the CPU
+// target its threads then run as fibers.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "error.h"
+#include "platform.h"
+
+struct LaunchShape {
+    dim3 grid, block;
+    size_t shared_bytes = 0;
+};
+
+// "relu_kernel<ForCpu>", read from the compiler's text for the calling template.
+template <auto kernel>
+std::string kernel_name() {
+    std::string_view text = __PRETTY_FUNCTION__;
+    const size_t start = text.find("kernel = ") + 9;
+    text = text.substr(start, text.find_first_of(";]", start) - start);
+    return std::string(text);
+}
+
+#ifdef ALEXNET_RAW_CUDA
+
+inline void check_cuda(cudaError_t status, const std::string& what) {
+    if (status == cudaSuccess) return;
+    cudaGetLastError();  // clears it, so that the next launch does not report it again
+    throw KernelError(what + ": " + cudaGetErrorName(status) + ": " + cudaGetErrorString(status));
+}
+
+template <auto kernel, class... Arguments>
+void launch(const LaunchShape& shape, Stream stream, Arguments... arguments) {
+    constexpr size_t kSharedBytesByDefault = 48 << 10;
+    if (shape.shared_bytes > kSharedBytesByDefault)
+        check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                        int(shape.shared_bytes)),
+                   kernel_name<kernel>());
+    kernel<<<shape.grid, shape.block, shape.shared_bytes, stream>>>(arguments...);
+    check_cuda(cudaGetLastError(), "launch of " + kernel_name<kernel>());
+}
+
+template <auto kernel, class... Arguments>
+void launch_with_barriers(const LaunchShape& shape, Stream stream, Arguments... arguments) {
+    launch<kernel>(shape, stream, arguments...);
+}
+
+#else
+
+template <auto kernel, class... Arguments>
+void launch_on_cpu(const LaunchShape& shape, bool barriers, Arguments... arguments) {
+    cuda_on_cpu::run_grid(
+        {kernel_name<kernel>(), shape.grid, shape.block, shape.shared_bytes, barriers},
+        [=] { kernel(arguments...); });
+}
+
+template <auto kernel, class... Arguments>
+void launch(const LaunchShape& shape, Stream, Arguments... arguments) {
+    launch_on_cpu<kernel>(shape, false, arguments...);
+}
+
+template <auto kernel, class... Arguments>
+void launch_with_barriers(const LaunchShape& shape, Stream, Arguments... arguments) {
+    launch_on_cpu<kernel>(shape, true, arguments...);
+}
+
+#endif

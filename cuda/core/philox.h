@@ -1,0 +1,43 @@
+// Philox 4x32-10: random numbers as a pure function of (seed, layer, step, element).
+//
+// Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+// There is no state to keep or to order, so a draw does not depend on threads, tuning or device,
+// and a mask can be drawn again in the backward pass instead of being stored.
+#pragma once
+
+#include "platform.h"
+
+// The key is the seed. The counter's lower two words are the number of a block of four elements,
+// the upper two are layer and step: streams of one seed never overlap.
+struct PhiloxStream {
+    uint64_t seed;
+    uint32_t layer, step;
+};
+
+struct PhiloxWords {
+    uint32_t word[4];
+};
+
+// Words 4 * block ... 4 * block + 3 of the stream.
+__host__ __device__ inline PhiloxWords philox_words(const PhiloxStream& stream, index_t block) {
+    uint32_t c0 = uint32_t(block), c1 = uint32_t(uint64_t(block) >> 32);
+    uint32_t c2 = stream.layer, c3 = stream.step;
+    uint32_t k0 = uint32_t(stream.seed), k1 = uint32_t(stream.seed >> 32);
+    UNROLL
+    for (int round = 0; round < 10; ++round) {
+        const uint64_t product0 = uint64_t(0xD2511F53u) * c0;
+        const uint64_t product1 = uint64_t(0xCD9E8D57u) * c2;
+        c0 = uint32_t(product1 >> 32) ^ c1 ^ k0;
+        c1 = uint32_t(product1);
+        c2 = uint32_t(product0 >> 32) ^ c3 ^ k1;
+        c3 = uint32_t(product0);
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    return {{c0, c1, c2, c3}};
+}
+
+// [0, 1) from the upper 24 bits: every value is exact in a float, and 1 is never reached.
+__host__ __device__ inline float philox_uniform(uint32_t word) {
+    return float(word >> 8) * (1.0f / (1 << 24));
+}

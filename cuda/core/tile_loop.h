@@ -1,0 +1,141 @@
+// C = A x B by tiles: the inner loops that every convolution and fully-connected pass shares.
+//
+// A block computes a BM x BN tile of C. It walks the depth K in steps of BK: all threads fill shared
+// tiles of A and B, wait, multiply, wait. On a GPU a thread keeps its 8 x 8 accumulators in registers
+// and the tiles in shared memory. On a CPU a block is one thread: the shared tiles are the packed
+// panels of a BLIS-style product, in the core's second-level cache, and the register tile is its
+// micro-kernel.
+//
+// A lies in shared memory depth-major, As[k][m]; or, where it comes from memory with k contiguous and
+// the lanes are wide, row-major, As[m][k]: the micro-kernel reads single floats of A, so that both
+// work. B is As's counterpart, Bs[k][n].
+#pragma once
+
+#include "lanes.h"
+#include "platform.h"
+#include "tuning.h"
+
+// Where element (m, k) of the shared A tile lies. kRows: filled from memory with k contiguous.
+template <class Tile, bool kRows>
+__device__ __forceinline__ constexpr int a_index(int m, int k) {
+    return kRows && Tile::L > 1 ? m * Tile::stride_a_rows + k : k * Tile::stride_a + m;
+}
+
+// A run of N values that one shared-memory load moves.
+template <class V, int N>
+struct alignas(N * sizeof(V) < 16 ? N * sizeof(V) : 16) Run {
+    V v[N];
+};
+
+// Row i (of TM) and column group j (of TN / L) of the calling thread, within the block's tile.
+template <class Tile>
+__device__ __forceinline__ int row_of(int i) {
+    const int ty = int(threadIdx.x) / Tile::TX;
+    return i / Tile::CM * (Tile::CM * Tile::TY) + ty * Tile::CM + i % Tile::CM;
+}
+
+template <class Tile>
+__device__ __forceinline__ int column_of(int j) {
+    const int tx = int(threadIdx.x) % Tile::TX;
+    return (j / Tile::CN * (Tile::CN * Tile::TX) + tx * Tile::CN + j % Tile::CN) * Tile::L;
+}
+
+// r += A[rows of pass pm] x B[columns of pass pn], `depth` deep.
+template <class Tile, bool kRows>
+__device__ __forceinline__ void multiply_pass(typename Tile::V (&r)[Tile::RM][Tile::RN], const float* a,
+                                              const float* b, int pm, int pn, int depth) {
+    using V = typename Tile::V;
+    int a_offset[Tile::RM / Tile::CM], b_offset[Tile::RN / Tile::CN];
+    UNROLL
+    for (int i = 0; i < Tile::RM / Tile::CM; ++i)
+        a_offset[i] = a_index<Tile, kRows>(row_of<Tile>(pm * Tile::RM + i * Tile::CM), 0);
+    UNROLL
+    for (int j = 0; j < Tile::RN / Tile::CN; ++j)
+        b_offset[j] = column_of<Tile>(pn * Tile::RN + j * Tile::CN);
+
+    auto step = [&](int k) {
+        V bv[Tile::RN];
+        UNROLL
+        for (int j = 0; j < Tile::RN; j += Tile::CN) {
+            if constexpr (Tile::CN == 1) {
+                bv[j] = load<V>(b + k * Tile::stride_b + b_offset[j]);
+            } else {
+                using R = Run<V, Tile::CN>;
+                const R run =
+                    *reinterpret_cast<const R*>(b + k * Tile::stride_b + b_offset[j / Tile::CN]);
+                UNROLL
+                for (int c = 0; c < Tile::CN; ++c) bv[j + c] = run.v[c];
+            }
+        }
+        UNROLL
+        for (int i = 0; i < Tile::RM; i += Tile::CM) {
+            const float* from = a + a_offset[i / Tile::CM] + a_index<Tile, kRows>(0, k);
+            const auto run = *reinterpret_cast<const Run<float, Tile::CM>*>(from);
+            UNROLL
+            for (int c = 0; c < Tile::CM; ++c) UNROLL
+            for (int j = 0; j < Tile::RN; ++j) r[i + c][j] += run.v[c] * bv[j];
+        }
+    };
+    if constexpr (Tile::in_registers) {
+        UNROLL
+        for (int k = 0; k < Tile::BK; ++k) step(k);
+    } else {
+        for (int k = 0; k < depth; ++k) step(k);
+    }
+}
+
+// Multiplies and hands the result on. `rows` and `columns` say how much of the tile lies inside C.
+//   load_a(a, k, depth), load_b(b, k, depth): fill `depth` steps from step k on; zeros outside the
+//   matrix finish(row, column, value): takes the lane group of C at this place of the tile
+template <class Tile, bool kRows, class LoadA, class LoadB, class Finish>
+__device__ __forceinline__ void tile_loop(int rows, int columns, int k_begin, int k_end,
+                                          const LoadA& load_a, const LoadB& load_b,
+                                          const Finish& finish) {
+    using V = typename Tile::V;
+    float* a = dynamic_shared<float>();
+    float* b = a + Tile::size_a;
+    const int passes_m = Tile::in_registers ? 1 : smaller(Tile::passes_m, ceil_div(rows, Tile::RM));
+    const int passes_n =
+        Tile::in_registers ? 1 : smaller(Tile::passes_n, ceil_div(columns, Tile::RN * Tile::L));
+
+    V sums[Tile::passes_n][Tile::passes_m][Tile::RM][Tile::RN];
+    UNROLL
+    for (int pn = 0; pn < passes_n; ++pn)
+        for (int pm = 0; pm < passes_m; ++pm) UNROLL
+    for (int i = 0; i < Tile::RM; ++i) UNROLL
+    for (int j = 0; j < Tile::RN; ++j) sums[pn][pm][i][j] = splat<V>(0.f);
+
+    for (int k = k_begin; k < k_end; k += Tile::BK) {
+        const int depth = Tile::in_registers ? Tile::BK : smaller(Tile::BK, k_end - k);
+        load_a(a, k, depth);
+        load_b(b, k, depth);
+        __syncthreads();
+        for (int pn = 0; pn < passes_n; ++pn)
+            for (int pm = 0; pm < passes_m; ++pm) {
+                if constexpr (Tile::in_registers) {
+                    multiply_pass<Tile, kRows>(sums[0][0], a, b, 0, 0, depth);
+                } else {  // a local copy lives in registers; sums[][] may not
+                    V r[Tile::RM][Tile::RN];
+                    UNROLL
+                    for (int i = 0; i < Tile::RM; ++i) UNROLL
+                    for (int j = 0; j < Tile::RN; ++j) r[i][j] = sums[pn][pm][i][j];
+                    multiply_pass<Tile, kRows>(r, a, b, pm, pn, depth);
+                    UNROLL
+                    for (int i = 0; i < Tile::RM; ++i) UNROLL
+                    for (int j = 0; j < Tile::RN; ++j) sums[pn][pm][i][j] = r[i][j];
+                }
+            }
+        __syncthreads();
+    }
+
+    for (int pm = 0; pm < passes_m; ++pm) UNROLL
+    for (int i = 0; i < Tile::RM; ++i) {
+        const int row = row_of<Tile>(pm * Tile::RM + i);
+        if (row < rows)
+            for (int pn = 0; pn < passes_n; ++pn) UNROLL
+        for (int j = 0; j < Tile::RN; ++j) {
+            const int column = column_of<Tile>(pn * Tile::RN + j);
+            if (column < columns) finish(row, column, sums[pn][pm][i][j]);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+// Every size that suits one kind of machine and not the other, in one place.
+//
+// Kernels are templates over a tuning T: ForGpu or ForCpu. The CPU module holds both, so that tests run
+// there the very instantiation that a GPU runs (execution().shape = Shape::gpu).
+#pragma once
+
+#include "lanes.h"
+#include "platform.h"
+
+// Tiles of a matrix product (tile_loop.h), in floats:
+//   a block computes BM rows x BN columns and advances BK deep between barriers;
+//   a thread owns TM x TN of them, RM x RN at a time in registers (RN in lane groups);
+//   its rows lie in runs of CM, its columns in runs of CN lane groups, as wide as one shared load.
+template <class V_, int BM_, int BN_, int BK_, int TM_, int TN_, int RM_, int RN_, int CM_, int CN_>
+struct Tile {
+    using V = V_;
+    static constexpr int BM = BM_, BN = BN_, BK = BK_, TM = TM_, TN = TN_, RM = RM_, RN = RN_, CM = CM_,
+                         CN = CN_;
+    static constexpr int L = lane_count<V>;
+    static constexpr int TY = BM / TM, TX = BN / TN, threads = TY * TX;
+    static constexpr int passes_m = TM / RM, passes_n = TN / (RN * L);
+    // A thread with a single pass keeps it in registers for the whole depth: all loops unroll. With
+    // more passes the accumulators rest in memory between them, and loops stop at the matrix's edge.
+    static constexpr bool in_registers = passes_m * passes_n == 1;
+    // Rows of shared memory are padded: against bank conflicts, or lines of one cache set.
+    static constexpr int pad = threads > 1 ? 4 : 16;
+    static constexpr int stride_a = BM + pad, stride_b = BN + pad, stride_a_rows = BK + pad;
+    static constexpr int size_a = larger(BK * stride_a, threads > 1 ? 0 : BM * stride_a_rows);
+    static constexpr int shared_bytes = (size_a + BK * stride_b) * int(sizeof(float));
+    static_assert(TM % RM == 0 && TN % (RN * L) == 0 && RM % CM == 0 && RN % CN == 0, "tile shape");
+    static_assert(threads == 1 || in_registers, "several passes are for blocks of one thread");
+};
+
+struct ForGpu {
+    using V = float;
+    static constexpr int threads = 256;       // of elementwise and reducing kernels
+    static constexpr int items = 4;           // lane groups of one thread in an elementwise kernel
+    static constexpr int split_blocks = 256;  // cut a product's depth until it has so many blocks
+    using Conv = Tile<V, 128, 128, 16, 8, 8, 8, 8, 4, 4>;
+};
+
+#ifndef ALEXNET_RAW_CUDA
+struct ForCpu {
+    using V = CpuLanes;
+    static constexpr int threads = 1;
+    static constexpr int items = 4096 / lane_count<V>;
+    static constexpr int split_blocks = 1;
+#if defined(__AVX512F__)
+    using Conv = Tile<V, 192, 128, 128, 192, 128, 12, 2, 1, 1>;
+#elif defined(__AVX__)
+    using Conv = Tile<V, 192, 128, 128, 192, 128, 6, 2, 1, 1>;
+#else
+    using Conv = Tile<V, 192, 128, 128, 192, 128, 6, 4, 1, 1>;
+#endif
+};
+#endif
+
+// Calls launcher(tuning) with the tuning to use; launchers are generic lambdas:
+//     tuned([&](auto tuning) { using T = decltype(tuning); launch<my_kernel<T>>(...); });
+template <class Launcher>
+void tuned(Launcher launcher) {
+#ifdef ALEXNET_RAW_CUDA
+    launcher(ForGpu{});
+#else
+    if (cuda_on_cpu::execution().shape == cuda_on_cpu::Shape::gpu)
+        launcher(ForGpu{});
+    else
+        launcher(ForCpu{});
+#endif
+}

@@ -1,0 +1,32 @@
+// Neurons: the activation functions, as the epilogues of other kernels call them (paper, section 3.1).
+#pragma once
+
+#include "../core/lanes.h"
+
+enum class NeuronKind : int { ident, relu, tanh };
+
+struct Neuron {
+    NeuronKind kind;
+    float a, b;  // tanh: a * tanh(b * x)
+};
+
+// f(x)
+template <class V>
+__device__ __forceinline__ V activate(const Neuron& neuron, V x) {
+    switch (neuron.kind) {
+        case NeuronKind::relu: return max_lanes(x, splat<V>(0.f));
+        case NeuronKind::tanh: return neuron.a * tanh_lanes(neuron.b * x);
+        default: return x;
+    }
+}
+
+// dy * f'(x), from y = f(x): none of these neurons needs x itself.
+template <class V>
+__device__ __forceinline__ V activate_backward(const Neuron& neuron, V dy, V y) {
+    const V zero = splat<V>(0.f);
+    switch (neuron.kind) {
+        case NeuronKind::relu: return y > zero ? dy : zero;
+        case NeuronKind::tanh: return dy * (neuron.b / neuron.a) * (neuron.a * neuron.a - y * y);
+        default: return dy;
+    }
+}
