@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cmath>
+#include <utility>
 
 #include "platform.h"
 
@@ -69,6 +70,18 @@ __device__ __forceinline__ void store(float* p, V v, index_t count) {
         for (int i = 0; i < int(count); ++i) p[i] = v[i];
 }
 
+// The value whose lane i is f(i).
+template <class V, class F>
+__device__ __forceinline__ V make_lanes(F f) {
+    if constexpr (lane_count<V> == 1) {
+        return f(0);
+    } else {
+        V v;
+        for (int i = 0; i < lane_count<V>; ++i) v[i] = f(i);
+        return v;
+    }
+}
+
 template <class V, class F>
 __device__ __forceinline__ V each_lane(V v, F f) {
     if constexpr (lane_count<V> == 1) {
@@ -119,4 +132,36 @@ __device__ __forceinline__ float sum_of_lanes(V v) {
         for (int i = 0; i < lane_count<V>; ++i) s += v[i];
         return s;
     }
+}
+
+#ifndef ALEXNET_RAW_CUDA
+typedef int CpuIndices __attribute__((vector_size(sizeof(CpuLanes))));
+
+// Swaps the off-diagonal step x step blocks of two rows that lie `step` apart.
+template <int step, int... lane>
+__attribute__((always_inline)) inline void swap_blocks(CpuLanes& upper, CpuLanes& lower,
+                                                       std::integer_sequence<int, lane...>) {
+    constexpr CpuIndices from_upper = {(lane & step ? kCpuLanes + lane - step : lane)...};
+    constexpr CpuIndices from_lower = {(lane & step ? kCpuLanes + lane : lane + step)...};
+    const CpuLanes u = upper, l = lower;
+    upper = __builtin_shuffle(u, l, from_upper);
+    lower = __builtin_shuffle(u, l, from_lower);
+}
+
+template <int step>
+__attribute__((always_inline)) inline void transpose_blocks(CpuLanes (&rows)[kCpuLanes]) {
+    if constexpr (step < kCpuLanes) {
+        UNROLL for (int i = 0; i < kCpuLanes; ++i) if (!(i & step))
+            swap_blocks<step>(rows[i], rows[i + step], std::make_integer_sequence<int, kCpuLanes>());
+        transpose_blocks<2 * step>(rows);
+    }
+}
+#endif
+
+// Transposes a square of as many rows as there are lanes, in registers.
+template <class V>
+__device__ __forceinline__ void transpose([[maybe_unused]] V (&rows)[lane_count<V>]) {
+#ifndef ALEXNET_RAW_CUDA
+    if constexpr (lane_count<V> > 1) transpose_blocks<1>(rows);
+#endif
 }

@@ -5,6 +5,7 @@
 // and a mask can be drawn again in the backward pass instead of being stored.
 #pragma once
 
+#include "lanes.h"
 #include "platform.h"
 
 // The key is the seed. The counter's lower two words are the number of a block of four elements,
@@ -40,4 +41,19 @@ __host__ __device__ inline PhiloxWords philox_words(const PhiloxStream& stream, 
 // [0, 1) from the upper 24 bits: every value is exact in a float, and 1 is never reached.
 __host__ __device__ inline float philox_uniform(uint32_t word) {
     return float(word >> 8) * (1.0f / (1 << 24));
+}
+
+// Draws element ... element + L - 1 of the stream as lanes; element is a multiple of L.
+template <class V>
+__device__ __forceinline__ V uniform_lanes(const PhiloxStream& stream, index_t element) {
+    if constexpr (lane_count<V> == 1) {
+        return philox_uniform(philox_words(stream, element / 4).word[element % 4]);
+    } else {
+        V v;
+        for (int i = 0; i < lane_count<V>; i += 4) {
+            const PhiloxWords words = philox_words(stream, (element + i) / 4);
+            for (int j = 0; j < 4; ++j) v[i + j] = philox_uniform(words.word[j]);
+        }
+        return v;
+    }
 }

@@ -22,9 +22,10 @@ __device__ float warp_reduce(float value, Op op) {
 }
 
 // Every thread of the block gets the result. `threads` is blockDim.x: 1, or a multiple of 32 up to
-// 1024. Needs launch_with_barriers; may be called again at once.
-template <int threads, class Op>
-__device__ float block_reduce(float value, Op op) {
+// 1024. Needs launch_with_barriers; may be called again at once. A block of one thread keeps its lanes
+// apart.
+template <int threads, class V, class Op>
+__device__ V block_reduce(V value, Op op) {
     if constexpr (threads == 1) {
         return value;
     } else {
