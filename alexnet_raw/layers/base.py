@@ -1,0 +1,139 @@
+"""What all layer types share: reading their keys, their shape, and where they work.
+
+A `Layer` is what the files say and holds no arrays. At run time it works on `Site`s, one for each
+batch size, which hold its arrays on its device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from alexnet_raw.ini import Keys, LayerFileError
+from alexnet_raw.parameters import Parameter, ParameterSpec
+
+if TYPE_CHECKING:
+    from alexnet_raw.device import Array, Device
+
+Shape = tuple[int, ...]  # of one picture's activations: (channels, height, width); () for labels
+TYPES: dict[str, type[Layer]] = {}
+
+
+def register(name: str) -> Callable[[type[Layer]], type[Layer]]:
+    """Class decorator: layer files call this layer type `name`."""
+
+    def add(layer: type[Layer]) -> type[Layer]:
+        layer.type = name
+        TYPES[name] = layer
+        return layer
+
+    return add
+
+
+class Layer:
+    """One layer as the files describe it. Subclasses read their own keys in `__init__`."""
+
+    type: ClassVar[str]
+    input_count: ClassVar[int | None] = 1  # None: one or more
+    can_accumulate: ClassVar[bool] = False  # backward can add to a gradient that is there already
+    is_cost: ClassVar[bool] = False  # backward starts here
+
+    def __init__(self, keys: Keys, params: Keys):
+        """keys, params: this layer's sections of the definition and the parameter file."""
+        self.name = keys.section
+        self.keys = keys
+        keys.text("type")
+        self.gpu: int | None = keys.integer("gpu", None, least=0)
+        self.inputs: list[str] = keys.names("inputs") if self.input_count != 0 else []
+        if self.input_count is not None and len(self.inputs) != self.input_count:
+            wanted = "1 input" if self.input_count == 1 else f"{self.input_count} inputs"
+            raise keys.error("inputs", f"{self.type} takes {wanted}, not {len(self.inputs)}")
+
+    def output_shape(self, inputs: list[Shape]) -> Shape:
+        """Shape of the output for inputs of these shapes; LayerFileError if they do not fit."""
+        self.check_maps(inputs)
+        return inputs[0]
+
+    def parameters(self, inputs: list[Shape]) -> list[ParameterSpec]:
+        """What the layer learns, none by default."""
+        return []
+
+    def scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
+        """Further arrays a layer wants for a batch: name -> shape without the images axis."""
+        return {}
+
+    def mult_adds(self, inputs: list[Shape]) -> int:
+        """Multiply-adds of the forward pass on one picture (of matrix products only)."""
+        return 0
+
+    def describe(self) -> str:
+        """The layer's settings in a few words, for the table of `alexnet-raw show`."""
+        return ""
+
+    def forward(self, site: Site) -> None:
+        """Compute site.out from site.inputs."""
+        raise NotImplementedError
+
+    def backward(self, site: Site) -> None:
+        """From site.dout (which may be overwritten) to gradients of inputs and parameters."""
+        raise NotImplementedError
+
+    def check_maps(self, inputs: list[Shape]) -> None:
+        """Refuse labels where maps of numbers are needed."""
+        for name, shape in zip(self.inputs, inputs, strict=True):
+            if len(shape) != 3:
+                raise self.error("inputs", f"{name!r} are labels, which {self.type} cannot read")
+
+    def check_channels(self, expected: int, inputs: list[Shape], i: int = 0) -> None:
+        """The `channels` written in the file must be those of input i."""
+        self.check_maps(inputs)
+        if expected != inputs[i][0]:
+            raise self.error(
+                "channels", f"is {expected}, but {self.inputs[i]!r} has {inputs[i][0]} channels"
+            )
+
+    def error(self, key: str, message: str) -> LayerFileError:
+        return self.keys.error(key, message)
+
+
+@dataclass
+class Gradient:
+    """Where a layer puts the gradient of an input: written, or added to what is there.
+
+    `accumulate` is only ever set for layers that `can_accumulate`.
+    """
+
+    array: Array
+    accumulate: bool
+
+
+@dataclass
+class Site:
+    """A layer's arrays on its device for one batch size. Activations are (..., images)."""
+
+    layer: Layer
+    device: Device
+    images: int
+    inputs: list[Array]
+    out: Array
+    parameters: dict[str, Parameter]
+    scratch: dict[str, Array]
+    seed: int
+    dout: Array | None = None
+    dinputs: list[Gradient | None] = field(default_factory=list)  # None: nobody wants it
+    fused_cost: tuple[Array, float] | None = None  # softmax only: the labels and coeff of its cost
+    train: bool = False
+    step: int = 0
+
+    def value(self, name: str) -> Array:
+        return self.parameters[name].value
+
+    def gradient(self, name: str) -> Array:
+        return self.parameters[name].gradient
+
+
+def flat(array: Array) -> Array:
+    """(channels, height, width, images) seen as (features, images)."""
+    images = array.shape[-1]
+    return array.reshape(array.size // images, images)

@@ -1,0 +1,43 @@
+"""Dropout (paper §4.2), cuda-convnet's `hs`: training drops outputs, testing scales them."""
+
+from __future__ import annotations
+
+import zlib
+
+from alexnet_raw import ops
+from alexnet_raw.ini import Keys
+from alexnet_raw.layers.base import Layer, Site, register
+
+
+@register("hs")
+class Dropout(Layer):
+    """Training multiplies by a mask that is 1 with probability `keep`, testing by `keep`.
+
+    `enable=0` passes everything on, in training and in testing.
+    """
+
+    def __init__(self, keys: Keys, params: Keys):
+        super().__init__(keys, params)
+        self.keep = keys.number("keep", 0.5, least=0)
+        if self.keep > 1:
+            raise keys.error("keep", f"is {self.keep}, but is a probability, at most 1")
+        if not params.flag("enable", True):
+            self.keep = 1.0
+        # The mask follows the name, not the place in the file or the device.
+        self.stream = zlib.crc32(self.name.encode())
+
+    def describe(self) -> str:
+        return f"keep {self.keep:g}"
+
+    def forward(self, site: Site) -> None:
+        if site.train:
+            ops.dropout_forward(site.out, site.inputs[0], **self._mask(site))
+        else:
+            ops.dropout_test(site.out, site.inputs[0], keep=self.keep)
+
+    def backward(self, site: Site) -> None:
+        if wanted := site.dinputs[0]:
+            ops.dropout_backward(wanted.array, site.dout, **self._mask(site))
+
+    def _mask(self, site: Site) -> dict:
+        return {"keep": self.keep, "seed": site.seed, "layer": self.stream, "step": site.step}

@@ -1,0 +1,61 @@
+"""Fully-connected layer (paper §3.5), with bias and neuron in the same pass."""
+
+from __future__ import annotations
+
+import copy
+
+from alexnet_raw import ops
+from alexnet_raw.ini import Keys
+from alexnet_raw.layers.base import Shape, Site, flat, register
+from alexnet_raw.layers.weights import WeightLayer
+from alexnet_raw.neuron import IDENT
+
+
+@register("fc")
+class Fc(WeightLayer):
+    """`outputs` sums over all activations of all inputs; weights (features, outputs) each."""
+
+    def __init__(self, keys: Keys, params: Keys):
+        super().__init__(keys, params)
+        self.outputs = keys.integer("outputs", least=1)
+
+    def resized(self, outputs: int) -> Fc:
+        """The same layer with another number of outputs."""
+        layer = copy.copy(self)
+        layer.outputs = outputs
+        return layer
+
+    def output_shape(self, inputs: list[Shape]) -> Shape:
+        self.check_maps(inputs)
+        return (self.outputs, 1, 1)
+
+    def weight_shapes(self, inputs: list[Shape]) -> list[Shape]:
+        return [(channels * height * width, self.outputs) for channels, height, width in inputs]
+
+    def mult_adds(self, inputs: list[Shape]) -> int:
+        return sum(features * outputs for features, outputs in self.weight_shapes(inputs))
+
+    def describe(self) -> str:
+        return f"{self.outputs} outputs"
+
+    def forward(self, site: Site) -> None:
+        last = len(site.inputs) - 1
+        for i, inp in enumerate(site.inputs):
+            ops.fc_forward(
+                flat(site.out),
+                flat(inp),
+                site.value(f"weights{i}"),
+                site.value("biases") if i == last else None,
+                neuron=self.neuron if i == last else IDENT,
+                accumulate=i > 0,
+            )
+
+    def backward(self, site: Site) -> None:
+        dz, out = flat(site.dout), flat(site.out)
+        ops.bias_backward(site.gradient("biases"), dz, dz, out, neuron=self.neuron)
+        for i, inp in enumerate(site.inputs):
+            ops.fc_backward_weights(site.gradient(f"weights{i}"), flat(inp), dz)
+            if wanted := site.dinputs[i]:
+                ops.fc_backward_data(
+                    flat(wanted.array), dz, site.value(f"weights{i}"), accumulate=wanted.accumulate
+                )

@@ -1,0 +1,48 @@
+"""Local response normalisation across channels (paper §3.3), cuda-convnet's `cmrnorm`."""
+
+from __future__ import annotations
+
+from alexnet_raw import ops
+from alexnet_raw.ini import Keys
+from alexnet_raw.layers.base import Layer, Shape, Site, register
+
+
+@register("cmrnorm")
+class Lrn(Layer):
+    """x / (minDiv + scale/size * sum of x^2 over `size` channels around)^pow.
+
+    The paper's alpha is not divided by the window: scale = alpha * size.
+    """
+
+    can_accumulate = True
+
+    def __init__(self, keys: Keys, params: Keys):
+        super().__init__(keys, params)
+        self.channels = keys.integer("channels", least=1)
+        keys.only("blocked", "0")
+        self.settings = {
+            "size": keys.integer("size", least=1),
+            "scale": params.number("scale"),
+            "power": params.number("pow"),
+            "min_div": params.number("minDiv", 1.0),
+        }
+
+    def output_shape(self, inputs: list[Shape]) -> Shape:
+        self.check_channels(self.channels, inputs)
+        return inputs[0]
+
+    def describe(self) -> str:
+        return "over {size} channels".format(**self.settings)
+
+    def forward(self, site: Site) -> None:
+        ops.lrn_forward(site.out, site.inputs[0], **self.settings)
+
+    def backward(self, site: Site) -> None:
+        if wanted := site.dinputs[0]:
+            ops.lrn_backward(
+                wanted.array,
+                site.dout,
+                site.inputs[0],
+                **self.settings,
+                accumulate=wanted.accumulate,
+            )

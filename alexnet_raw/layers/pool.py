@@ -1,0 +1,76 @@
+"""Overlapping max and average pooling (paper §3.4)."""
+
+from __future__ import annotations
+
+from alexnet_raw import ops
+from alexnet_raw.geometry import pool_output_size
+from alexnet_raw.ini import Keys
+from alexnet_raw.layers.base import Layer, Shape, Site, register
+from alexnet_raw.neuron import IDENT, Neuron
+
+
+@register("pool")
+class Pool(Layer):
+    """Maximum or mean of sizeX x sizeX pixels every `stride` pixels, windows clipped."""
+
+    can_accumulate = True
+
+    def __init__(self, keys: Keys, params: Keys):
+        super().__init__(keys, params)
+        self.kind = keys.choice("pool", ("max", "avg"))
+        self.channels = keys.integer("channels", least=1)
+        self.size = keys.integer("sizeX", least=1)
+        self.stride = keys.integer("stride", least=1)
+        self.start = keys.integer("start", 0)
+        self.outputs = keys.integer("outputsX", 0, least=0)
+        self.neuron: Neuron = keys.parsed("neuron", Neuron.parse, IDENT)
+        # The kernel applies a ReLU as it pools; for other neurons the pooled values are kept.
+        self.is_fused = self.neuron.kind in ("ident", "relu")
+        if self.start <= -self.size:
+            raise keys.error("start", f"the first window, {self.size} wide, misses the picture")
+
+    def output_shape(self, inputs: list[Shape]) -> Shape:
+        self.check_channels(self.channels, inputs)
+        channels, *pixels = inputs[0]
+        if self.start >= min(pixels):
+            raise self.error("start", f"is outside the {min(pixels)} pixels of {self.inputs[0]!r}")
+        sizes = [pool_output_size(p, self.size, self.stride, self.start) for p in pixels]
+        if self.outputs and sizes != [self.outputs] * 2:
+            raise self.error("outputsX", f"only 0 or what covers the picture once: {sizes[0]}")
+        return (channels, *sizes)
+
+    def scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
+        return {} if self.is_fused else {"pooled": self.output_shape(inputs)}
+
+    def describe(self) -> str:
+        return f"{self.kind} {self.size}x{self.size} stride {self.stride}"
+
+    def forward(self, site: Site) -> None:
+        pooled = site.out if self.is_fused else site.scratch["pooled"]
+        ops.pool_forward(pooled, site.inputs[0], **self._settings())
+        if not self.is_fused:
+            ops.neuron_forward(site.out, pooled, neuron=self.neuron)
+
+    def backward(self, site: Site) -> None:
+        pooled = site.out
+        if not self.is_fused:
+            ops.neuron_backward(site.dout, site.dout, site.out, neuron=self.neuron)
+            pooled = site.scratch["pooled"]
+        if wanted := site.dinputs[0]:
+            ops.pool_backward(
+                wanted.array,
+                site.dout,
+                site.inputs[0],
+                pooled,
+                **self._settings(),
+                accumulate=wanted.accumulate,
+            )
+
+    def _settings(self) -> dict:
+        return {
+            "kind": self.kind,
+            "size": self.size,
+            "stride": self.stride,
+            "start": self.start,
+            "neuron": self.neuron if self.is_fused else IDENT,
+        }

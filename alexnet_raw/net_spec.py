@@ -1,0 +1,141 @@
+"""A network as its two files describe it: layers, shapes and places, but no arrays yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from alexnet_raw.ini import LayerFileError
+from alexnet_raw.layers import Layer, Shape
+from alexnet_raw.layers.conv import Conv
+from alexnet_raw.layers.data import Data
+from alexnet_raw.layers.fc import Fc
+from alexnet_raw.layers.softmax import Softmax
+
+
+@dataclass(frozen=True)
+class NetSpec:
+    """The layers in file order, each after its inputs. `layer_file` makes these.
+
+    definition, parameters: the text of the two files, enough to make the same spec again.
+    notes: what was changed against the files, one sentence each, to be told to the user.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    definition: str
+    parameters: str
+    notes: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    def __getitem__(self, name: str) -> Layer:
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        known = ", ".join(layer.name for layer in self.layers)
+        raise KeyError(f"net {self.name} has no layer {name!r}; it has {known}")
+
+    @property
+    def pictures(self) -> Data:
+        """The layer that brings the pictures."""
+        return next(layer for layer in self if isinstance(layer, Data) and not layer.is_labels)
+
+    @property
+    def crop(self) -> int | None:
+        """Width and height of the pictures the net was made for, if its file says so."""
+        return self.pictures.crop
+
+    @property
+    def channels(self) -> int | None:
+        """Channels of the pictures that the first convolution expects, if there is one."""
+        for layer in self:
+            if isinstance(layer, Conv) and self.pictures.name in layer.inputs:
+                return layer.channels[layer.inputs.index(self.pictures.name)]
+        return None
+
+    @property
+    def classes(self) -> int | None:
+        """Outputs of the layer behind the first cost's softmax, if the net has that form."""
+        for layer in self:
+            if layer.is_cost and isinstance(head := self._head(layer), Fc):
+                return head.outputs
+        return None
+
+    def with_classes(self, classes: int) -> NetSpec:
+        """The same net with `classes` outputs of the fc layers behind its costs' softmax.
+
+        Each change is told in `notes`. LayerFileError where a cost has no such fc layer.
+        """
+        layers = {layer.name: layer for layer in self}
+        notes = list(self.notes)
+        for cost in filter(lambda layer: layer.is_cost, self):
+            head = self._head(cost)
+            if not isinstance(head, Fc):
+                raise cost.error(
+                    "inputs",
+                    f"cannot fit the net to {classes} classes: {cost.inputs[-1]!r} is not a softmax "
+                    "of one fc layer; write a layer file with that many outputs",
+                )
+            if head.outputs != classes:
+                layers[head.name] = head.resized(classes)
+                notes.append(
+                    f"{head.name} has {classes} outputs, the classes of the data, "
+                    f"instead of the {head.outputs} of net {self.name}"
+                )
+        return replace(self, layers=tuple(layers.values()), notes=tuple(notes))
+
+    def input_shape(self, given: Shape | None = None) -> Shape:
+        """(channels, height, width) of the pictures: as given, or as the files say."""
+        if given is not None:
+            return given
+        if self.crop is None or self.channels is None:
+            raise self.pictures.error(
+                "crop", "the file does not tell the size of the pictures: give input_shape"
+            )
+        return (self.channels, self.crop, self.crop)
+
+    def shapes(self, input_shape: Shape | None = None) -> dict[str, Shape]:
+        """Output shape of each layer for one picture; LayerFileError where layers do not fit."""
+        shapes: dict[str, Shape] = {}
+        for layer in self:
+            if isinstance(layer, Data):
+                shapes[layer.name] = () if layer.is_labels else self.input_shape(input_shape)
+            else:
+                shapes[layer.name] = layer.output_shape([shapes[name] for name in layer.inputs])
+        return shapes
+
+    def places(self) -> dict[str, int]:
+        """The gpu number of each layer: its own, or that of its first input that is not data."""
+        places: dict[str, int] = {}
+        data = {layer.name for layer in self if isinstance(layer, Data)}
+        for layer in self:
+            sources = [name for name in layer.inputs if name not in data] or layer.inputs
+            inherited = places[sources[0]] if sources else 0
+            places[layer.name] = inherited if layer.gpu is None else layer.gpu
+        return places
+
+    def _head(self, cost: Layer) -> Layer | None:
+        """The layer that feeds the softmax of `cost`."""
+        softmax = self[cost.inputs[-1]]
+        return self[softmax.inputs[0]] if isinstance(softmax, Softmax) else None
+
+
+def check_links(layers: list[Layer]) -> None:
+    """Each input must be an earlier layer, and pictures must come in."""
+    names = [layer.name for layer in layers]
+    for i, layer in enumerate(layers):
+        for name in layer.inputs:
+            if name not in names:
+                raise layer.error("inputs", f"there is no layer {name!r}; known: {', '.join(names)}")
+            if name not in names[:i]:
+                raise layer.error("inputs", f"{name!r} comes later; move [{name}] before this one")
+    for labels, what in ((False, "pictures"), (True, "labels")):
+        data = [lay for lay in layers if isinstance(lay, Data) and lay.is_labels == labels]
+        if len(data) > 1:
+            raise data[1].error("dataIdx", f"{data[0].name!r} already brings the {what}")
+        if not data and not labels:
+            raise LayerFileError(
+                f"{layers[0].keys.file}: no layer brings the pictures; add one with type=data dataIdx=0"
+            )

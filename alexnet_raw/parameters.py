@@ -1,0 +1,58 @@
+"""The learned arrays of a layer: how they start, how fast they learn, where they live."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from alexnet_raw.schedule import CONSTANT, Schedule
+
+if TYPE_CHECKING:
+    from alexnet_raw.device import Array, Device
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How a parameter learns: eps, momentum and weight decay, eps along a schedule."""
+
+    eps: float
+    momentum: float
+    decay: float = 0.0
+    schedule: Schedule = CONSTANT
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """A parameter before it has memory. Starts as N(0, stdev) + constant."""
+
+    name: str  # within its layer: weights0, weights1, ..., biases
+    shape: tuple[int, ...]
+    rate: Rate
+    stdev: float = 0.0
+    constant: float = 0.0
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    def initial(self, seed: int, layer: str) -> np.ndarray:
+        """First values, float32. They depend on the seed and the names only, not on devices."""
+        if self.stdev == 0:
+            return np.full(self.shape, self.constant, np.float32)
+        key = zlib.crc32(f"{layer}.{self.name}".encode())
+        draws = np.random.default_rng([seed, key]).standard_normal(self.shape, np.float32)
+        return draws * np.float32(self.stdev) + np.float32(self.constant)
+
+
+class Parameter:
+    """Value, gradient and velocity of one parameter, three arrays of one shape on one device."""
+
+    def __init__(self, spec: ParameterSpec, layer: str, device: Device, seed: int):
+        self.name = f"{layer}.{spec.name}"
+        self.rate = spec.rate
+        self.value: Array = device.upload(spec.initial(seed, layer))
+        self.gradient: Array = device.zeros(spec.shape)
+        self.velocity: Array = device.zeros(spec.shape)

@@ -1,0 +1,92 @@
+"""Learning-rate schedules as parameter files name them, e.g. `dexp[tgtFactor=250,numSteps=4]`.
+
+With progress p in 0..1 over the whole run and tgtFactor t the base rate is multiplied by
+    default  1
+    linear   (1 - p) + p/t                          from 1 down to 1/t in a straight line
+    exp      t^(-p)                                 from 1 down to 1/t by equal factors
+    dexp     t^(-i/(numSteps-1)), i = floor(p*numSteps)   the same in numSteps equal stairs
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+# kind -> its arguments in order. noiseStdev is a cuda-convnet argument that must be 0 here.
+KINDS = {
+    "default": (),
+    "linear": ("tgtFactor", "noiseStdev"),
+    "exp": ("tgtFactor", "noiseStdev"),
+    "dexp": ("tgtFactor", "noiseStdev", "numSteps"),
+}
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A rate's course over the run."""
+
+    kind: str = "default"
+    factor: float = 1.0
+    steps: int = 2
+
+    @classmethod
+    def parse(cls, text: str) -> Schedule:
+        """Read `kind[...]`, arguments by position or by name; ValueError says what is known."""
+        match = re.fullmatch(r"\s*(\w+)\s*(?:\[(.*)\])?\s*", text)
+        if not match or match[1] not in KINDS:
+            known = ", ".join(map(_form, KINDS))
+            raise ValueError(f"unknown schedule {text!r}: known are {known}")
+        kind = match[1]
+        values = _arguments(text, kind, match[2] or "")
+        if values.pop("noiseStdev", 0):
+            raise ValueError(f"schedule {text!r}: noisy rates are not supported: noiseStdev=0")
+        if KINDS[kind] and "tgtFactor" not in values:
+            raise ValueError(f"schedule {text!r}: no tgtFactor; write {_form(kind)}")
+        factor, steps = values.get("tgtFactor", 1.0), values.get("numSteps", 2)
+        if not factor > 0:
+            raise ValueError(f"schedule {text!r}: tgtFactor must be above 0")
+        if steps < 2 or steps != int(steps):
+            raise ValueError(f"schedule {text!r}: numSteps must be a whole number of at least 2")
+        return cls(kind, factor, int(steps))
+
+    def factor_at(self, progress: float) -> float:
+        """What the base rate is multiplied by at `progress`, 0 at the start and 1 at the end."""
+        p = min(max(progress, 0.0), 1.0)
+        if self.kind == "linear":
+            return (1 - p) + p / self.factor
+        if self.kind == "exp":
+            return self.factor**-p
+        if self.kind == "dexp":
+            stair = min(int(p * self.steps), self.steps - 1)
+            return self.factor ** -(stair / (self.steps - 1))
+        return 1.0
+
+    def __str__(self) -> str:
+        if self.kind == "default":
+            return self.kind
+        steps = f",numSteps={self.steps}" if self.kind == "dexp" else ""
+        return f"{self.kind}[tgtFactor={self.factor:g}{steps}]"
+
+
+CONSTANT = Schedule()
+
+
+def _arguments(text: str, kind: str, inside: str) -> dict[str, float]:
+    """The numbers between the brackets, by name."""
+    names = KINDS[kind]
+    values = {}
+    for position, item in enumerate(filter(None, map(str.strip, inside.split(",")))):
+        name, equals, value = item.rpartition("=")
+        if not equals and position < len(names):
+            name = names[position]
+        if name.strip() not in names:
+            raise ValueError(f"schedule {text!r}: unexpected {item!r}; write {_form(kind)}")
+        try:
+            values[name.strip()] = float(value)
+        except ValueError:
+            raise ValueError(f"schedule {text!r}: {item!r} is not a number") from None
+    return values
+
+
+def _form(kind: str) -> str:
+    return kind + (f"[{','.join(KINDS[kind])}]" if KINDS[kind] else "")
