@@ -140,6 +140,19 @@ Neuron neuron_argument(const py::tuple& neuron) {
     return {found->second, neuron[1].cast<float>(), neuron[2].cast<float>()};
 }
 
+PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const py::int_& step) {
+    auto number = [](const py::int_& value, const char* name, int bits) {
+        const uint64_t n = PyLong_AsUnsignedLongLong(value.ptr());
+        const bool fits = !PyErr_Occurred() && (bits == 64 || n >> bits == 0);
+        PyErr_Clear();
+        check_setting(fits, std::string(name) + " must be between 0 and 2^" + std::to_string(bits) +
+                                " - 1, got " + py::str(value).cast<std::string>());
+        return n;
+    };
+    return {number(seed, "seed", 64), uint32_t(number(layer, "layer", 32)),
+            uint32_t(number(step, "step", 32))};
+}
+
 void run_on_device([[maybe_unused]] std::initializer_list<const ArrayArgument*> arrays) {
 #ifdef ALEXNET_RAW_CUDA
     int device = -1;

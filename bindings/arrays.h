@@ -65,6 +65,9 @@ void check_setting(bool ok, const std::string& message);  // ValueError
 // ("relu", a, b), as alexnet_raw.neuron.Neuron gives it.
 Neuron neuron_argument(const py::tuple& neuron);
 
+// A stream of random numbers: seed below 2^64, layer and step below 2^32.
+PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const py::int_& step);
+
 // Runs a launcher on the arrays' device and on `stream`, without the GIL.
 void run_on_device(std::initializer_list<const ArrayArgument*> arrays);
 template <class Launcher>

@@ -88,4 +88,10 @@ PYBIND11_MODULE(MODULE, m) {
     bind_execution(m);
 #endif
     bind_neuron(m);
+    bind_philox(m);
+    bind_dropout(m);
+    bind_softmax(m);
+    bind_logloss(m);
+    bind_sgd(m);
+    bind_augment(m);
 }

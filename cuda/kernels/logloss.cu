@@ -7,7 +7,7 @@
 //
 // `greater` classes are more probable than the label, `equal` as probable, itself among them: ties
 // share the remaining places, as in cuda-convnet. A probability below the smallest normal float counts
-// as that one, so that the loss stays finite (at most 87.4). A picture whose label is no class has loss
+// as that one, so that the loss stays finite (at most 87.3). A picture whose label is no class has loss
 // NaN and error 1, and no gradient of its own; a NaN probability is never right.
 //
 // probs (classes, images), labels (images,), loss, top1, topk (images,).
