@@ -116,6 +116,26 @@ class NetSpec:
             places[layer.name] = inherited if layer.gpu is None else layer.gpu
         return places
 
+    def wants_gradient(self, pictures: bool = False) -> set[str]:
+        """Layers whose output needs a gradient: they learn, or something before them does.
+
+        pictures: the pictures themselves need one, too.
+        """
+        wanted = {self.pictures.name} if pictures else set()
+        for layer in self:
+            if layer.learns or wanted.intersection(layer.inputs):
+                wanted.add(layer.name)
+        return wanted
+
+    def fused_costs(self) -> dict[str, Layer]:
+        """Softmax layers that only one cost reads -> that cost: their gradients are one op."""
+        fused = {}
+        for softmax in self:
+            readers = [layer for layer in self for name in layer.inputs if name == softmax.name]
+            if isinstance(softmax, Softmax) and len(readers) == 1 and readers[0].is_cost:
+                fused[softmax.name] = readers[0]
+        return fused
+
     def _head(self, cost: Layer) -> Layer | None:
         """The layer that feeds the softmax of `cost`."""
         softmax = self[cost.inputs[-1]]

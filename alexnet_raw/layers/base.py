@@ -37,6 +37,7 @@ class Layer:
     type: ClassVar[str]
     input_count: ClassVar[int | None] = 1  # None: one or more
     can_accumulate: ClassVar[bool] = False  # backward can add to a gradient that is there already
+    learns: ClassVar[bool] = False  # has parameters
     is_cost: ClassVar[bool] = False  # backward starts here
 
     def __init__(self, keys: Keys, params: Keys):

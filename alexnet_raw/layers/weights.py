@@ -14,6 +14,7 @@ class WeightLayer(Layer):
 
     input_count = None
     can_accumulate = True
+    learns = True
 
     def __init__(self, keys: Keys, params: Keys):
         super().__init__(keys, params)

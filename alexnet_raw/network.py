@@ -1,0 +1,321 @@
+"""A network at work: its layers placed on devices, forward, backward and update.
+
+Each layer works on the device of its `gpu=`. Where it reads a layer of another device, the
+activations are first copied over (the exchange between towers, paper §3.2) and its gradient is
+copied back. Every sum has one fixed order, so that results do not depend on the split, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from alexnet_raw import ops, optimizer
+from alexnet_raw.device import Array, Device
+from alexnet_raw.layers import Layer, Shape, Site
+from alexnet_raw.layers.base import Gradient
+from alexnet_raw.layers.data import Data
+from alexnet_raw.layers.softmax import Softmax
+from alexnet_raw.net_spec import NetSpec
+from alexnet_raw.parameters import Parameter
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Means over a batch: the log loss in nats, and errors between 0 and 1."""
+
+    loss: float
+    top1: float
+    topk: float
+
+
+class Network:
+    """A `NetSpec` with arrays.
+
+    Args:
+        spec: the layers, from `layer_file`.
+        devices: a layer with gpu=g sits on devices[g % len(devices)].
+        batch_size: the most pictures of one pass; fewer are fine.
+        seed: of the initial weights and the dropout masks.
+        input_shape: (channels, height, width) of the pictures, if the files do not tell.
+        classes: resize the last fc layer to so many outputs (told in `spec.notes`).
+        input_gradient: let `backward` compute the gradient of the pictures too.
+
+    Attributes:
+        parameters: name such as "conv1a.weights0" -> Parameter, in layer order.
+        input_device: where `forward` wants pictures and labels.
+        wants_gradient: names of the layers whose outputs get a gradient in `backward`.
+        rate_scale: multiplies every learning rate (plateaus, `--lr`); 1 to begin with.
+    """
+
+    def __init__(
+        self,
+        spec: NetSpec,
+        devices: list[Device],
+        batch_size: int,
+        seed: int = 0,
+        input_shape: Shape | None = None,
+        classes: int | None = None,
+        input_gradient: bool = False,
+    ):
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, but must be at least 1")
+        self.spec = spec if classes is None else spec.with_classes(classes)
+        self.devices, self.batch_size, self.seed = devices, batch_size, seed
+        self.shapes = self.spec.shapes(input_shape)
+        self.rate_scale = 1.0
+        gpus = self.spec.places()
+        self.input_device = devices[gpus[self.spec.pictures.name] % len(devices)]
+        self.places = {
+            layer.name: self.input_device
+            if isinstance(layer, Data)
+            else devices[gpus[layer.name] % len(devices)]
+            for layer in self.spec
+        }
+        self._learns = {layer.name: self._new_parameters(layer) for layer in self.spec}
+        self.parameters = {p.name: p for of_layer in self._learns.values() for p in of_layer.values()}
+        self.wants_gradient = self.spec.wants_gradient(input_gradient)
+        self._fused = self.spec.fused_costs()
+        self._memory: dict[Any, Array] = {}
+        self._sites: dict[int, list[Site]] = {}
+        self._now: _Pass | None = None
+        self._sites_for(batch_size)
+
+    # ---- a pass over the layers
+
+    def forward(self, images: Array, labels: Array | None, train: bool, step: int = 0) -> None:
+        """Run all layers on a batch.
+
+        images: (channels, height, width, N) float32, labels: (N,) int32, both on `input_device`;
+        without labels no cost is computed. train: drop units, with the masks of `step`.
+        """
+        pictures = self.spec.pictures.name
+        if images.shape[:-1] != self.shapes[pictures] or images.device is not self.input_device:
+            raise ValueError(
+                f"images are {images.shape} on {images.device}, but the net wants "
+                f"{(*self.shapes[pictures], 'N')} on {self.input_device}"
+            )
+        count = images.shape[-1]
+        if labels is not None and labels.shape != (count,):
+            raise ValueError(f"labels are {labels.shape}, but must be ({count},) as the images")
+        now = self._now = _Pass(self._sites_for(count), train, labels is not None)
+        for layer in self.spec:
+            if isinstance(layer, Data):
+                now.outputs[layer.name, self.input_device] = labels if layer.is_labels else images
+        for site in now.sites:
+            if site.layer.is_cost and labels is None:
+                continue
+            site.train, site.step = train, step
+            site.inputs = [self._fetch(name, site.device) for name in site.layer.inputs]
+            site.layer.forward(site)
+            now.outputs[site.layer.name, site.device] = site.out
+
+    def backward(self) -> None:
+        """Gradients of all costs' sum for the batch of the last `forward`, into the parameters.
+
+        Layers are visited from last to first. Of the readers of a layer the first visited writes
+        the gradient and the others add theirs.
+        """
+        now = self._now
+        if now is None or not (now.train and now.has_labels):
+            raise RuntimeError("backward needs a forward with train=True and labels before it")
+        now.learned = []
+        begun: set[str] = set()  # layers whose gradient holds something
+        for site in reversed(now.sites):
+            layer = site.layer
+            if layer.name not in self.wants_gradient:
+                continue
+            if layer.is_cost and layer.inputs[-1] in self._fused:
+                begun.add(layer.inputs[-1])
+                continue
+            if not layer.is_cost and layer.name not in begun:
+                continue  # no cost depends on it
+            if cost := self._fused.get(layer.name):
+                site.fused_cost = (self._fetch(cost.inputs[0], site.device), cost.coeff)
+            elif not layer.is_cost:
+                site.dout = self._gradient(layer.name, site.images)
+            routes = [self._route(site, i, begun) for i in range(len(layer.inputs))]
+            site.dinputs = [route and route.gradient for route in routes]
+            layer.backward(site)
+            for route in filter(None, routes):
+                self._deliver(route)
+            now.learned += site.parameters.values()
+
+    def update(self, progress: float) -> None:
+        """One step of gradient descent; progress runs from 0 to 1 over the training."""
+        if self._now is None or self._now.learned is None:
+            raise RuntimeError("update needs a backward before it")
+        optimizer.step(self._now.learned, progress, self.rate_scale)
+
+    # ---- results, on the host
+
+    def costs(self) -> dict[str, Cost]:
+        """Loss and errors of each cost layer, means over the batch of the last forward."""
+        now = self._last()
+        if not now.has_labels:
+            raise RuntimeError("no cost was computed: give forward the labels")
+        return {
+            site.layer.name: Cost(
+                *(float(site.scratch[k].numpy().mean(dtype=np.float64)) for k in Cost.__annotations__)
+            )
+            for site in now.sites
+            if site.layer.is_cost
+        }
+
+    def probabilities(self) -> np.ndarray:
+        """(N, classes) float32, what the first softmax made of the last forward's pictures."""
+        for site in self._last().sites:
+            if isinstance(site.layer, Softmax):
+                return self.activations(site.layer.name).reshape(site.images, -1)
+        raise RuntimeError(f"net {self.spec.name} has no softmax layer")
+
+    def activations(self, name: str) -> np.ndarray:
+        """(N, channels, height, width) float32, the output of layer `name` in the last forward."""
+        layer = self.spec[name]
+        out = self._last().outputs.get((name, self.places[name]))
+        if out is None or len(out.shape) != 4:
+            raise ValueError(f"layer {name!r} of type {layer.type} has no activations")
+        return np.ascontiguousarray(np.moveaxis(out.numpy(), -1, 0))
+
+    def input_gradient(self) -> np.ndarray:
+        """(channels, height, width, N) float32, the gradient of the last backward's pictures."""
+        pictures = self.spec.pictures.name
+        if pictures not in self.wants_gradient:
+            raise RuntimeError("make the Network with input_gradient=True")
+        return self._gradient(pictures, self._last().sites[0].images).numpy()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies of all values and velocities: name and name + ".velocity"."""
+        values = {name: p.value.numpy() for name, p in self.parameters.items()}
+        velocities = {f"{name}.velocity": p.velocity.numpy() for name, p in self.parameters.items()}
+        return values | velocities
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Set all values and velocities from what `state` gave; ValueError where they differ."""
+        arrays = {name: p.value for name, p in self.parameters.items()}
+        arrays |= {f"{name}.velocity": p.velocity for name, p in self.parameters.items()}
+        for name in sorted(arrays.keys() ^ state.keys()):
+            where = "the saved state" if name in arrays else f"net {self.spec.name}"
+            raise ValueError(f"{name} is missing in {where}: the state is of another net")
+        for name, array in arrays.items():
+            if state[name].shape != array.shape:
+                raise ValueError(
+                    f"{name} is {state[name].shape} in the saved state, but {array.shape} in net "
+                    f"{self.spec.name}: the state is of another net"
+                )
+        for name, array in arrays.items():
+            array.copy_from(np.asarray(state[name], np.float32))
+
+    # ---- arrays and exchanges
+
+    def _fetch(self, name: str, device: Device) -> Array:
+        """The output of layer `name` on `device`: exchanged, at most once in a pass."""
+        outputs = self._now.outputs
+        if (name, device) not in outputs:
+            source = outputs[name, self.places[name]]
+            copy = self._array(("exchange", name), device, source.shape, source.dtype)
+            copy.copy_from(source)
+            outputs[name, device] = copy
+        return outputs[name, device]
+
+    def _gradient(self, name: str, images: int) -> Array:
+        """The gradient of layer `name`'s output, on its device."""
+        return self._array(("gradient", name), self.places[name], (*self.shapes[name], images))
+
+    def _route(self, site: Site, i: int, begun: set[str]) -> _Route | None:
+        """Where `site` puts the gradient of its input i; None if nobody wants it."""
+        name = site.layer.inputs[i]
+        if name not in self.wants_gradient:
+            return None
+        first = name not in begun
+        begun.add(name)
+        target = self._gradient(name, site.images)
+        if target.device is site.device and (first or site.layer.can_accumulate):
+            return _Route(name, Gradient(target, accumulate=not first), target, first)
+        staging = self._array(("staging", name, i), site.device, target.shape)
+        return _Route(name, Gradient(staging, accumulate=False), target, first)
+
+    def _deliver(self, route: _Route) -> None:
+        """Bring a gradient that was not computed in place to where it belongs."""
+        computed, target = route.gradient.array, route.target
+        if computed is target:
+            return
+        if route.first:
+            target.copy_from(computed)
+            return
+        if computed.device is not target.device:
+            landing = self._array(("landing", route.name), target.device, target.shape)
+            landing.copy_from(computed)
+            computed = landing
+        ops.add(target, computed)
+
+    def _array(self, key: Any, device: Device, shape: Shape, dtype: Any = np.float32) -> Array:
+        """The array called `key` on `device`. Smaller batches use the front of larger ones' memory."""
+        size = int(np.prod(shape))
+        flat = self._memory.get((key, device))
+        if flat is None or flat.size < size:
+            flat = self._memory[key, device] = device.empty((size,), dtype)
+        return Array(flat.data[:size].reshape(shape), device)
+
+    def _sites_for(self, images: int) -> list[Site]:
+        """The sites of all layers but data, in order, for batches of `images`."""
+        if images > self.batch_size or images < 1:
+            raise ValueError(f"{images} images, but the net was made for 1 to {self.batch_size}")
+        if images not in self._sites:
+            layers = (layer for layer in self.spec if not isinstance(layer, Data))
+            self._sites[images] = [self._new_site(layer, images) for layer in layers]
+        return self._sites[images]
+
+    def _new_site(self, layer: Layer, images: int) -> Site:
+        device = self.places[layer.name]
+        inputs = [self.shapes[name] for name in layer.inputs]
+        scratch = {
+            name: self._array((layer.name, name), device, (*shape, images))
+            for name, shape in layer.scratch(inputs).items()
+        }
+        return Site(
+            layer,
+            device,
+            images,
+            inputs=[],
+            out=self._array(layer.name, device, (*self.shapes[layer.name], images)),
+            parameters=self._learns[layer.name],
+            scratch=scratch,
+            seed=self.seed,
+        )
+
+    def _last(self) -> _Pass:
+        if self._now is None:
+            raise RuntimeError("there is no result before the first forward")
+        return self._now
+
+    def _new_parameters(self, layer: Layer) -> dict[str, Parameter]:
+        place = self.places[layer.name]
+        specs = layer.parameters([self.shapes[name] for name in layer.inputs])
+        return {spec.name: Parameter(spec, layer.name, place, self.seed) for spec in specs}
+
+
+@dataclass
+class _Pass:
+    """What belongs to the last forward and backward."""
+
+    sites: list[Site]
+    train: bool
+    has_labels: bool
+
+    def __post_init__(self) -> None:
+        self.outputs: dict[tuple[str, Device], Array | None] = {}
+        self.learned: list[Parameter] | None = None
+
+
+@dataclass
+class _Route:
+    """The way of a gradient from a layer back to one of its inputs."""
+
+    name: str  # of the input
+    gradient: Gradient  # where the layer computes it
+    target: Array  # where it belongs
+    first: bool  # nothing is there yet

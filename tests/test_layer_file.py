@@ -1,0 +1,299 @@
+"""Layer files: what they mean, and that every mistake is named with its place and its remedy."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from alexnet_raw import layer_file
+from alexnet_raw.layer_file import LayerFileError
+from alexnet_raw.neuron import IDENT, RELU, Neuron
+from alexnet_raw.schedule import Schedule
+
+DEFINITION = """
+# a comment
+[data]
+type=data
+dataIdx=0
+crop=16
+
+[labels]
+type=data
+dataIdx=1
+
+[conv1]
+type=conv
+inputs=data
+channels=3       # of the pictures
+filters=8
+filterSize=5
+padding=2
+stride=2
+initW=0.05
+neuron=relu
+partialSum=4
+sharedBiases=1
+gpu=1
+
+[pool1]
+type=pool
+pool=max
+inputs=conv1
+channels=8
+sizeX=3
+stride=2
+start=0
+outputsX=0
+neuron=tanh[1.7159,0.6667]
+
+[norm1]
+type=cmrnorm
+inputs=pool1
+channels=8
+size=5
+
+[conv2]
+type=conv
+inputs=norm1,pool1
+channels=8,8
+filters=4
+groups=2,2
+filterSize=3,1
+padding=1,0
+initW=0.1,0.2
+initB=1
+
+[drop]
+type=hs
+keep=0.25
+inputs=conv2
+
+[fc]
+type=fc
+outputs=10
+inputs=drop
+
+[probs]
+type=softmax
+inputs=fc
+
+[logprob]
+type=cost.logreg
+inputs=labels,probs
+"""
+PARAMETERS = """
+[conv1]
+epsW=0.001
+epsB=0.002
+momW=0.9
+momB=0.8
+wc=0.004
+schedW=dexp[tgtFactor=250,noiseStdev=0,numSteps=4]
+[norm1]
+scale=0.0001
+pow=0.75
+[conv2]
+epsW=0.1,0.2
+epsB=0.002
+momW=0.9,0.5
+momB=0.9
+[fc]
+epsW=0.001
+epsB=0.002
+momW=0.9
+momB=0.9
+[logprob]
+coeff=1
+topk=5
+"""
+
+
+def parse(definition: str = DEFINITION, parameters: str = PARAMETERS) -> layer_file.NetSpec:
+    return layer_file.parse(definition, parameters, "net")
+
+
+def test_every_key_is_read():
+    spec = parse()
+    assert [layer.name for layer in spec] == (
+        ["data", "labels", "conv1", "pool1", "norm1", "conv2", "drop", "fc", "probs", "logprob"]
+    )
+    conv1, conv2 = spec["conv1"], spec["conv2"]
+    assert (conv1.sizes, conv1.strides, conv1.paddings, conv1.groups) == ([5], [2], [2], [1])
+    assert (conv1.neuron, conv2.neuron) == (RELU, IDENT)
+    assert conv2.filters == 8, "filters are per group"
+    assert (conv2.sizes, conv2.paddings, conv2.strides) == ([3, 1], [1, 0], [1, 1])
+    assert spec["pool1"].neuron == Neuron("tanh", 1.7159, 0.6667)
+    assert spec["norm1"].settings == {"size": 5, "scale": 1e-4, "power": 0.75, "min_div": 1.0}
+    assert spec["drop"].keep == 0.25
+    assert (spec["logprob"].coeff, spec["logprob"].topk) == (1.0, 5)
+
+
+def test_parameters_have_shapes_starts_and_rates():
+    spec = parse()
+    shapes = spec.shapes()
+    weights, biases = spec["conv1"].parameters([shapes["data"]])
+    assert (weights.name, weights.shape, weights.stdev) == ("weights0", (3, 5, 5, 8), 0.05)
+    assert (weights.rate.eps, weights.rate.momentum, weights.rate.decay) == (0.001, 0.9, 0.004)
+    assert weights.rate.schedule == Schedule("dexp", 250, 4)
+    assert (biases.shape, biases.rate.eps, biases.rate.momentum) == ((8,), 0.002, 0.8)
+    assert (biases.rate.decay, biases.rate.schedule) == (0, Schedule())
+    first, second, biases = spec["conv2"].parameters([shapes["norm1"], shapes["pool1"]])
+    assert (first.shape, second.shape) == ((4, 3, 3, 8), (4, 1, 1, 8))
+    assert (first.stdev, second.stdev, biases.constant) == (0.1, 0.2, 1)
+    assert (first.rate.eps, second.rate.momentum) == (0.1, 0.5)
+    (weights, _) = spec["fc"].parameters([shapes["drop"]])
+    assert weights.shape == (8 * 4 * 4, 10)
+
+
+def test_shapes_and_places():
+    spec = parse()
+    shapes = spec.shapes()
+    assert shapes["conv1"] == (8, 9, 9) and shapes["pool1"] == (8, 4, 4)
+    assert shapes["conv2"] == (8, 4, 4) and shapes["probs"] == (10, 1, 1)
+    assert spec.shapes((3, 20, 16))["conv1"] == (8, 11, 9)
+    places = spec.places()
+    assert places["data"] == 0 and places["conv1"] == places["fc"] == places["logprob"] == 1
+
+
+def test_initial_weights_depend_on_seed_and_name_only():
+    weights, biases = parse()["conv1"].parameters([(3, 16, 16)])
+    again = parse()["conv1"].parameters([(3, 16, 16)])[0]
+    first = weights.initial(7, "conv1")
+    assert (first == again.initial(7, "conv1")).all()
+    assert (first != weights.initial(8, "conv1")).any()
+    assert (first != weights.initial(7, "conv2")).any()
+    assert first.std() == pytest.approx(0.05, rel=0.2) and first.dtype == "float32"
+    assert (biases.initial(7, "conv1") == 0).all()
+
+
+def test_keys_in_any_case_and_inline_comments():
+    text = DEFINITION.replace("filterSize=5", "FILTERSIZE = 5 ; as cuda-convnet")
+    assert parse(text)["conv1"].sizes == [5]
+
+
+def test_hs_can_be_disabled():
+    assert parse(parameters=PARAMETERS + "[drop]\nenable=0\n")["drop"].keep == 1
+
+
+# Each case: what to replace in the definition, by what, and what the error must say.
+DEFINITION_ERRORS = [
+    ("neuron=relu", "neurn=relu", r"net.layers.cfg \[conv1\] neurn: unknown key; did you mean neuron"),
+    ("filters=8", "", r"\[conv1\] filters: missing: add filters="),
+    ("filters=8", "filters=eight", r"\[conv1\] filters: 'eight' is not a whole number"),
+    ("filters=8", "filters=0", r"\[conv1\] filters: is 0, but must be at least 1"),
+    ("stride=2\ninitW", "stride=0\ninitW", r"\[conv1\] stride: is 0, but must be at least 1"),
+    ("channels=8\nsizeX", "channels=3\nsizeX", r"\[pool1\] channels: is 3, but 'conv1' has 8 channels"),
+    ("inputs=conv1", "inputs=conv7", r"\[pool1\] inputs: there is no layer 'conv7'; known: data"),
+    ("inputs=conv1", "inputs=norm1", r"\[pool1\] inputs: 'norm1' comes later"),
+    ("inputs=conv1", "inputs=conv1,data", r"\[pool1\] inputs: pool takes 1 input, not 2"),
+    ("filterSize=3,1", "filterSize=3", r"\[conv2\] filterSize: 1 values, but the layer has 2 inputs"),
+    ("padding=1,0", "padding=0,0", r"\[conv2\] inputs: inputs give outputs of different sizes"),
+    ("groups=2,2", "groups=3,3", r"\[conv2\] groups: 8 channels cannot be cut in 3 groups"),
+    ("groups=2,2", "groups=2,1", r"\[conv2\] groups: all inputs need the same"),
+    ("[norm1]", "[pool1]", r"\[pool1\] line \d+: a second section"),
+    ("type=pool", "type=pol", r"\[pool1\] type: 'pol' is not supported; supported: conv, cost.logreg"),
+    ("type=pool\n", "", r"\[pool1\] type: missing: add type="),
+    ("pool=max", "pool=rand", r"\[pool1\] pool: 'rand' is not one of max, avg"),
+    ("start=0", "start=-3", r"\[pool1\] start: the first window, 3 wide, misses the picture"),
+    ("start=0", "start=9", r"\[pool1\] start: is outside the 9 pixels of 'conv1'"),
+    ("outputsX=0", "outputsX=9", r"\[pool1\] outputsX: only 0 or .*: 4"),
+    ("neuron=relu", "neuron=gelu", r"\[conv1\] neuron: unknown neuron 'gelu': known are ident, relu"),
+    ("neuron=tanh[1.7159,0.6667]", "neuron=tanh[2]", r"\[pool1\] neuron: .*write tanh\[a,b\]"),
+    ("sharedBiases=1", "sharedBiases=0", r"\[conv1\] sharedBiases: '0' is not supported; use"),
+    ("sharedBiases=1", "initWFunc=a.b()", r"\[conv1\] initWFunc: 'a.b\(\)' is not supported; remove"),
+    ("keep=0.25", "keep=1.5", r"\[drop\] keep: is 1.5, but is a probability"),
+    ("gpu=1", "gpu=-1", r"\[conv1\] gpu: is -1, but must be at least 0"),
+    ("dataIdx=1", "dataIdx=0", r"\[labels\] dataIdx: 'data' already brings the pictures"),
+    ("dataIdx=1", "dataIdx=2", r"\[labels\] dataIdx: '2' is not one of 0, 1"),
+    ("inputs=labels,probs", "inputs=probs,labels", r"\[logprob\] inputs: write labels first"),
+    ("inputs=pool1\n", "inputs=labels\n", r"\[norm1\] inputs: 'labels' are labels"),
+    ("filterSize=5", "filterSize=50", r"\[conv1\] filterSize: a 50 wide filter does not fit 16 pixels"),
+    ("filters=8", "filters=8\nfilters=9", r"\[conv1\] filters: given twice"),
+    ("filters=8", "filters", r"line \d+: 'filters.*is not of the form key=value"),
+    ("# a comment", "stray=1", r"line 2: 'stray=1' comes before the first \[section\]"),
+    ("crop=16\n", "", r"\[data\] crop: .*give input_shape"),
+    ("dataIdx=0\ncrop=16", "dataIdx=1", "no layer brings the pictures; add one with type=data"),
+]
+PARAMETER_ERRORS = [
+    (
+        "epsW=0.001\nepsB=0.002\nmomW=0.9\nmomB=0.8",
+        "epsW=0.1",
+        r"net.params.cfg \[conv1\] momW: missing",
+    ),
+    ("epsW=0.1,0.2", "epsW=0.1", r"\[conv2\] epsW: 1 values, but the layer has 2 inputs"),
+    ("wc=0.004", "wc=-1", r"\[conv1\] wc: is -1.0, but must be at least 0"),
+    ("wc=0.004", "wcc=0.004", r"\[conv1\] wcc: unknown key; did you mean wc"),
+    ("wc=0.004", "superEps=0.1", r"\[conv1\] superEps: '0.1' is not supported; use superEps=0"),
+    ("dexp[", "jdexp[", r"\[conv1\] schedW: unknown schedule 'jdexp.*known are default, linear"),
+    ("[fc]", "[fc9]", r"\[fc\] epsW: missing, and so is the whole section: add \[fc\] with epsW="),
+    ("[logprob]", "[fc9]\nepsW=1\n[logprob]", r"\[fc9\] there is no layer of this name in net.layers"),
+    ("topk=5", "topk=0", r"\[logprob\] topk: is 0, but must be at least 1"),
+    ("coeff=1", "", r"\[logprob\] coeff: missing"),
+    ("scale=0.0001", "scale=big", r"\[norm1\] scale: 'big' is not a number"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), DEFINITION_ERRORS)
+def test_mistakes_in_the_definition(old, new, message):
+    assert old in DEFINITION
+    with pytest.raises(LayerFileError, match=message):
+        parse(DEFINITION.replace(old, new, 1)).shapes()
+
+
+@pytest.mark.parametrize(("old", "new", "message"), PARAMETER_ERRORS)
+def test_mistakes_in_the_parameters(old, new, message):
+    assert old in PARAMETERS
+    with pytest.raises(LayerFileError, match=message):
+        parse(parameters=PARAMETERS.replace(old, new, 1)).shapes()
+
+
+def test_pictures_with_other_channels_are_refused():
+    with pytest.raises(LayerFileError, match=r"\[conv1\] channels: is 3, but 'data' has 1 channels"):
+        parse().shapes((1, 16, 16))
+
+
+def test_empty_file_and_missing_pictures():
+    with pytest.raises(LayerFileError, match="no layers"):
+        parse("# nothing\n", "")
+    with pytest.raises(LayerFileError, match="no layer brings the pictures"):
+        parse("[labels]\ntype=data\ndataIdx=1\n", "")
+
+
+def test_classes_are_resized_and_announced():
+    spec = parse().with_classes(3)
+    assert spec.classes == 3 and spec.shapes()["probs"] == (3, 1, 1)
+    assert spec.notes == ("fc has 3 outputs, the classes of the data, instead of the 10 of net net",)
+    assert parse().classes == 10, "the original is left as it was"
+    assert parse().with_classes(10).notes == ()
+    with pytest.raises(LayerFileError, match="cannot fit the net to 3 classes"):
+        parse(DEFINITION.replace("inputs=fc\n", "inputs=drop\n")).with_classes(3)
+
+
+def test_files_are_read_and_named(tmp_path):
+    definition, parameters = tmp_path / "my.layers.cfg", tmp_path / "my.params.cfg"
+    definition.write_text(DEFINITION)
+    with pytest.raises(LayerFileError, match=re.escape(f"{parameters}: cannot read the layer param")):
+        layer_file.load(definition, parameters)
+    parameters.write_text(PARAMETERS.replace("topk", "tpk"))
+    with pytest.raises(LayerFileError, match=re.escape(f"{parameters} [logprob] tpk: unknown key")):
+        layer_file.load(definition, parameters)
+    parameters.write_text(PARAMETERS)
+    spec = layer_file.load(str(definition), str(parameters))
+    assert spec.name == "my"
+    again = layer_file.parse(spec.definition, spec.parameters, spec.name)
+    assert again.shapes() == spec.shapes()
+
+
+@pytest.mark.parametrize("name", layer_file.packaged())
+def test_packaged_nets_fit_together(name):
+    spec = layer_file.load_packaged(name)
+    shapes = spec.shapes()
+    assert shapes[spec.pictures.name] == (3, spec.crop, spec.crop)
+    assert shapes["probs"] == (spec.classes, 1, 1)
+
+
+def test_packaged_nets_are_listed():
+    assert {"alexnet", "alexnet-2012", "alexnet-1tower", "alexnet-mini"} <= set(layer_file.packaged())
+    with pytest.raises(LayerFileError, match="no packaged net 'resnet'; there are alexnet"):
+        layer_file.load_packaged("resnet")
