@@ -1,0 +1,158 @@
+"""Batches of pictures, prepared on background threads while the net is busy."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+
+from .augmentation import NO_AUGMENTATION, Augmentation, EpochDraws, draw_epoch
+from .errors import DataError
+from .parallel import default_threads, ordered_map
+from .picture_folder import UNREADABLE, broken_summary
+from .pixel_statistics import Statistics
+from .sources import Source
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """N pictures with their labels and draws, for `ops.augment`."""
+
+    number: int  # within the epoch
+    pictures: np.ndarray  # (N, H, W, C) uint8
+    labels: np.ndarray  # (N,) int32
+    offsets: np.ndarray  # (N, 2) int32, top and left of the crop
+    flips: np.ndarray  # (N,) uint8, 1 = mirrored
+    noise: np.ndarray  # (N, C) float32, to add, in pixel units
+    indices: np.ndarray  # (N,) int64, in the source
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Loader:
+    """Batches of a source, epoch by epoch.
+
+    For training the pictures come in a new order every epoch, with the source's augmentation
+    unless another is given; otherwise in the source's order, centre crop, unaltered. The last
+    batch is smaller where the batch size does not divide the number of pictures; so is a batch
+    in which pictures turn out to be broken. Everything is determined by the seed and the epoch:
+    see augmentation.py.
+
+    stall_seconds: how long the caller has waited for batches in the current epoch.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        batch_size: int,
+        crop: int,
+        *,
+        train: bool = True,
+        seed: int = 0,
+        augmentation: Augmentation | None = None,
+        statistics: Statistics | None = None,
+        threads: int | None = None,
+        ahead: int | None = None,
+    ):
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}: must be 1 or more")
+        height, width, _ = source.picture_shape
+        if not 1 <= crop <= min(height, width):
+            raise ValueError(f"crop={crop}: pictures are {height} x {width}; open them larger")
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"seed={seed}: must be in 0 .. 2^64 - 1")
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads={threads}: must be 1 or more")
+        if augmentation is None:
+            augmentation = source.augmentation if train else NO_AUGMENTATION
+        if augmentation.noise_std > 0 and statistics is None:
+            raise ValueError("colour noise needs statistics=data.statistics(source)")
+        self.source = source
+        self.batch_size = batch_size
+        self.crop = crop
+        self.train = train
+        self.seed = seed
+        self.augmentation = augmentation
+        self.statistics = statistics
+        self.threads = threads or default_threads()
+        self.ahead = ahead or self.threads + 1
+        self.stall_seconds = 0.0
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        return -(-len(self.source) // self.batch_size)
+
+    def epoch(self, number: int, start_batch: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from start_batch on, the same as in a whole epoch.
+
+        Raises DataError at the end of a whole epoch in which no picture could be read.
+        """
+        draws = draw_epoch(
+            len(self.source),
+            self.source.picture_shape,
+            self.crop,
+            self.augmentation,
+            self.statistics,
+            shuffle=self.train,
+            seed=self.seed,
+            epoch=number,
+        )
+        self.stall_seconds = 0.0
+        known_broken = len(self.source.broken)
+        results = ordered_map(
+            lambda batch: self._load(draws, batch),
+            range(start_batch, len(self)),
+            threads=self.threads,
+            ahead=self.ahead,
+        )
+        pictures = 0
+        with closing(results):
+            while (batch := self._next(results)) is not None:
+                pictures += len(batch)
+                if len(batch):
+                    yield batch
+        if pictures == 0 and start_batch == 0:
+            raise DataError(f"none of the {len(self.source)} pictures can be read")
+        if len(self.source.broken) > known_broken:
+            log.warning(broken_summary(self.source))
+
+    def _next(self, results: Iterator[Batch]) -> Batch | None:
+        before = time.perf_counter()
+        batch = next(results, None)
+        self.stall_seconds += time.perf_counter() - before
+        return batch
+
+    def _load(self, draws: EpochDraws, number: int) -> Batch:
+        here = slice(number * self.batch_size, (number + 1) * self.batch_size)
+        indices = draws.order[here]
+        pictures, labels = self.source.load(indices)
+        batch = Batch(
+            number,
+            pictures,
+            labels,
+            draws.offsets[here],
+            draws.flips[here],
+            draws.noise[here],
+            indices,
+        )
+        readable = labels != UNREADABLE
+        return batch if readable.all() else _select(batch, readable)
+
+
+def _select(batch: Batch, keep: np.ndarray) -> Batch:
+    return Batch(
+        batch.number,
+        batch.pictures[keep],
+        batch.labels[keep],
+        batch.offsets[keep],
+        batch.flips[keep],
+        batch.noise[keep],
+        batch.indices[keep],
+    )
