@@ -2,14 +2,12 @@
 
 A probe moves a few entries of one array together by +h and by -h, each entry along the sign of its
 gradient, so that nothing cancels: the cost should change by 2h * sum of |gradient|. (An entry whose
-gradient is 0 moves at random: if 0 is wrong, it shows.) The arithmetic is float32 and the cost has
-kinks at every ReLU and pooling window, so no single h suits all: each probe tries a ladder of steps
-and believes the neighbours that agree best, without looking at the gradient under test.
+gradient is 0 moves at random: if 0 is wrong, it shows.) The cost has kinks at every ReLU and every
+pooling window, so h is small: just enough for a change of the cost that float32 resolves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +17,8 @@ from alexnet_raw.layers import Shape
 from alexnet_raw.net_spec import NetSpec
 from alexnet_raw.network import Network
 
-CHANGES = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4)  # changes of the cost that the ladder of steps aims at
 PIXEL = 60.0  # standard deviation of the random pictures, as of photographs less their mean
-RESOLUTION = 3e-5  # smaller changes than this share of the cost are float32 noise
+CHANGE = 1e-5  # of the cost, relative, that a probe aims at; float32's noise is about 2e-8
 
 
 @dataclass(frozen=True)
@@ -72,13 +69,17 @@ def check(
     batch_size: int,
     seed: int = 0,
     input_shape: Shape | None = None,
+    pixel: float = PIXEL,
     **settings: float,
 ) -> Report:
-    """Make the net with fresh weights and check it on random pictures; settings as `check_net`."""
+    """Make the net with fresh weights and check it on random pictures with values of N(0, pixel).
+
+    input_shape as in `Network`, settings as in `check_net`.
+    """
     net = Network(spec, devices, batch_size, seed, input_shape, input_gradient=True)
     rng = np.random.default_rng(seed)
     shape = net.shapes[spec.pictures.name]
-    images = rng.normal(0, PIXEL, (*shape, batch_size)).astype(np.float32)
+    images = rng.normal(0, pixel, (*shape, batch_size)).astype(np.float32)
     labels = rng.integers(0, spec.classes or 1, batch_size, np.int32)
     return check_net(net, images, labels, seed=seed, **settings)
 
@@ -108,48 +109,46 @@ def check_net(
 
     base = cost()
     net.backward()
-    arrays = {name: (p.value, p.gradient.numpy()) for name, p in net.parameters.items()}
+    arrays = {
+        name: (p.value, p.gradient.numpy().astype(np.float64)) for name, p in net.parameters.items()
+    }
     if net.spec.pictures.name in net.wants_gradient:
-        arrays[net.spec.pictures.name] = (pictures, net.input_gradient())
+        arrays[net.spec.pictures.name] = (pictures, net.input_gradient().astype(np.float64))
     rows = []
     for name, (array, gradient) in arrays.items():
-        values, moved = array.numpy(), min(entries, array.size)
+        values = array.numpy()
+        slope = entries * float(np.sqrt(np.mean(gradient**2)))  # of a usual probe
+        h = min(CHANGE * abs(base) / (2 * slope) if slope else np.inf, _largest_step(values))
         changes = []
         for _ in range(probes):
-            chosen = rng.choice(array.size, moved, replace=False)
-            direction = np.zeros(array.shape, np.float32)
-            direction.flat[chosen] = np.sign(gradient.flat[chosen])
-            still = chosen[direction.flat[chosen] == 0]
-            direction.flat[still] = rng.choice([-1, 1], len(still))
-
-            def difference(h: float, along: np.ndarray = direction) -> float:
-                array.copy_from(values + np.float32(h) * along)  # noqa: B023 (called at once)
-                above = cost()
-                array.copy_from(values - np.float32(h) * along)  # noqa: B023
-                return above - cost()
-
-            slope = float(np.vdot(gradient.astype(np.float64), direction))
-            changes.append(_believe(difference, slope, _scale(values), base))
+            direction = _direction(gradient, entries, rng)
+            above, below = values + np.float32(h) * direction, values - np.float32(h) * direction
+            moved = above.astype(np.float64) - below  # not quite 2h: float32 has rounded
+            array.copy_from(above)
+            found = cost()
+            array.copy_from(below)
+            found -= cost()
+            changes.append((found, np.vdot(gradient, moved)))
         array.copy_from(values)
         found, expected = np.array(changes).T
-        size = max(np.linalg.norm(found), np.linalg.norm(expected), RESOLUTION * abs(base))
+        floor = CHANGE * abs(base) * np.sqrt(probes)
+        size = max(np.linalg.norm(found), np.linalg.norm(expected), floor)
         error = float(np.linalg.norm(found - expected) / size)
-        rows.append(Row(name, array.shape, probes * moved, float(np.abs(gradient).max()), error))
+        moved_entries = probes * min(entries, array.size)
+        largest = float(np.abs(gradient).max())
+        rows.append(Row(name, array.shape, moved_entries, largest, error))
     return Report(rows, tolerance)
 
 
-def _believe(
-    difference: Callable[[float], float], slope: float, scale: float, base: float
-) -> tuple[float, float]:
-    """(found, expected) change of the cost, at the step where found slopes agree best."""
-    steps = [min(abs(base) * c / (2 * slope) if slope else scale, scale) for c in CHANGES]
-    found = [difference(h) for h in steps]
-    slopes = [change / (2 * h) for change, h in zip(found, steps, strict=True)]
-    apart = [abs(a - b) for a, b in zip(slopes, slopes[1:], strict=False)]
-    best = int(np.argmin(apart))
-    return found[best], 2 * steps[best] * slope
+def _direction(gradient: np.ndarray, entries: int, rng: np.random.Generator) -> np.ndarray:
+    """Signs of the gradient at random entries, random signs where it is 0; 0 elsewhere."""
+    chosen = rng.choice(gradient.size, min(entries, gradient.size), replace=False)
+    signs = np.sign(gradient.flat[chosen])
+    direction = np.zeros(gradient.shape, np.float32)
+    direction.flat[chosen] = np.where(signs == 0, rng.choice([-1, 1], len(chosen)), signs)
+    return direction
 
 
-def _scale(values: np.ndarray) -> float:
-    """The largest step to try: a tenth of the values' own size."""
+def _largest_step(values: np.ndarray) -> float:
+    """The most to move: a tenth of the values' own size."""
     return 0.1 * max(float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))), 0.1)
