@@ -12,6 +12,7 @@ nvcc is looked for in CUDACXX, on PATH, in CUDA_HOME, in /usr/local/cuda and in 
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import shutil
@@ -69,6 +70,8 @@ class CMakeBuild(build_ext):
         default = ROOT / "build" / f"cmake-{sys.implementation.cache_tag}"
         build = Path(os.environ.get("ALEXNET_RAW_BUILD_DIR", default)).resolve()
         build.mkdir(parents=True, exist_ok=True)
+        lock = open(build / "lock", "w")  # noqa: SIM115 - held until the process ends
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a second install waits
         self.configure(build)
         jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(os.cpu_count() or 1)
         self.call("cmake", "--build", build, "-j", jobs)
@@ -86,12 +89,13 @@ class CMakeBuild(build_ext):
     def configure(self, build: Path) -> None:
         import pybind11
 
+        portable = "ON" if os.environ.get("ALEXNET_RAW_PORTABLE") == "1" else "OFF"
         arguments = [
             "-G", "Ninja",
             "-DCMAKE_BUILD_TYPE=Release",
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
-            f"-DALEXNET_RAW_PORTABLE={'ON' if os.environ.get('ALEXNET_RAW_PORTABLE') == '1' else 'OFF'}",
+            f"-DALEXNET_RAW_PORTABLE={portable}",
             f"-DALEXNET_RAW_SANITIZE={os.environ.get('ALEXNET_RAW_SANITIZE', '')}",
         ]  # fmt: skip
         nvcc = wanted_nvcc()

@@ -39,6 +39,7 @@ class Device:
         self.is_cuda = kind == "cuda"
         self.module = _extension("_cuda" if self.is_cuda else "_cpu")
         self.stream = 0
+        self._scratch: Array | None = None
         if self.is_cuda:
             self._cupy = _cupy(self.module, name, self.ordinal)
             with self._cupy.cuda.Device(self.ordinal):
@@ -66,6 +67,12 @@ class Device:
         array = self.empty(values.shape, values.dtype)
         array.copy_from(values)
         return array
+
+    def scratch(self, floats: int) -> Any:
+        """Raw float32 memory for the inside of one op; the next op on this device may reuse it."""
+        if self._scratch is None or self._scratch.size < floats:
+            self._scratch = self.empty(floats)
+        return self._scratch.data
 
     def synchronize(self) -> None:
         """Waits until all work given to this device is done; raises its errors."""
@@ -190,6 +197,4 @@ def _cupy(module: ModuleType, name: str, ordinal: int) -> ModuleType:
         return importlib.import_module("cupy")
     except ImportError as error:
         extra = "cuda" + module.build_info()["cuda_version"].partition(".")[0]
-        raise DeviceError(
-            f"{name} needs CuPy ({error}): pip install 'alexnet-raw[{extra}]'"
-        ) from None
+        raise DeviceError(f"{name} needs CuPy ({error}): pip install 'alexnet-raw[{extra}]'") from None

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from alexnet_raw.device import Array
-from alexnet_raw.neuron import Neuron
+from alexnet_raw.device import Array, Device
+from alexnet_raw.neuron import IDENT, Neuron
 
 
 def _call(name: str, arrays: dict[str, Array | None], **settings: Any) -> None:
@@ -38,7 +38,142 @@ def _call(name: str, arrays: dict[str, Array | None], **settings: Any) -> None:
     for key, value in settings.items():
         if isinstance(value, Neuron):
             settings[key] = (value.kind, value.a, value.b)
+    if name.startswith("conv") or name == "bias_backward":
+        settings["scratch"] = device.scratch
     getattr(device.module, name)(**data, **settings, stream=device.stream)
+
+
+# ---- conv: convolution and its gradients (paper, section 3.5)
+
+
+def conv_forward(
+    out: Array,
+    inp: Array,
+    weights: Array,
+    bias: Array | None = None,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    groups: int = 1,
+    neuron: Neuron = IDENT,
+    accumulate: bool = False,
+) -> None:
+    """out = f(weights * inp + bias), or f(out + weights * inp + bias) with ``accumulate``.
+
+    Args:
+        out: (filters, out_height, out_width, images), where a side has
+            1 + ceil((2 padding + size - filter) / stride) pixels: filters that hang over the right and
+            bottom edge beyond the padding see zeros there.
+        inp: (channels, height, width, images).
+        weights: (channels / groups, filter_height, filter_width, filters); filter group g, of
+            filters / groups consecutive filters, sees channel group g only.
+        bias: (filters,).
+        padding: rows and columns of zeros around the picture, fewer than the filter has.
+    """
+    _call(
+        "conv_forward",
+        {"out": out, "inp": inp, "weights": weights, "bias": bias},
+        stride=stride,
+        padding=padding,
+        groups=groups,
+        neuron=neuron,
+        accumulate=accumulate,
+    )
+
+
+def conv_backward_data(
+    dinp: Array,
+    dout: Array,
+    weights: Array,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    groups: int = 1,
+    accumulate: bool = False,
+) -> None:
+    """The gradient of the input, from that of the output before the neuron; shapes as in `conv_forward`."""
+    _call(
+        "conv_backward_data",
+        {"dinp": dinp, "dout": dout, "weights": weights},
+        stride=stride,
+        padding=padding,
+        groups=groups,
+        accumulate=accumulate,
+    )
+
+
+def conv_backward_weights(
+    dweights: Array,
+    inp: Array,
+    dout: Array,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    groups: int = 1,
+    accumulate: bool = False,
+) -> None:
+    """The gradient of the weights, summed over the images; shapes as in `conv_forward`."""
+    _call(
+        "conv_backward_weights",
+        {"dweights": dweights, "inp": inp, "dout": dout},
+        stride=stride,
+        padding=padding,
+        groups=groups,
+        accumulate=accumulate,
+    )
+
+
+# ---- fc: fully-connected layers, which are convolutions of a one-pixel picture
+
+
+def _as_picture(name: str, array: Array) -> Array:
+    """(features, images) as (features, 1, 1, images); weights alike."""
+    if isinstance(array, Array) and len(array.shape) != 2:
+        raise ValueError(f"{name} must have 2 dimensions, got {array.shape}")
+    return array.reshape(array.shape[0], 1, 1, array.shape[1]) if isinstance(array, Array) else array
+
+
+def fc_forward(
+    out: Array,
+    inp: Array,
+    weights: Array,
+    bias: Array | None = None,
+    *,
+    neuron: Neuron = IDENT,
+    accumulate: bool = False,
+) -> None:
+    """out = f(weights^T inp + bias), or f(out + ...) with ``accumulate``.
+
+    out (outputs, images), inp (inputs, images), weights (inputs, outputs), bias (outputs,).
+    """
+    conv_forward(
+        _as_picture("out", out),
+        _as_picture("inp", inp),
+        _as_picture("weights", weights),
+        bias,
+        neuron=neuron,
+        accumulate=accumulate,
+    )
+
+
+def fc_backward_data(dinp: Array, dout: Array, weights: Array, *, accumulate: bool = False) -> None:
+    """dinp = weights dout; shapes as in `fc_forward`."""
+    conv_backward_data(
+        _as_picture("dinp", dinp),
+        _as_picture("dout", dout),
+        _as_picture("weights", weights),
+        accumulate=accumulate,
+    )
+
+
+def fc_backward_weights(dweights: Array, inp: Array, dout: Array, *, accumulate: bool = False) -> None:
+    """dweights = inp dout^T; shapes as in `fc_forward`."""
+    conv_backward_weights(
+        _as_picture("dweights", dweights),
+        _as_picture("inp", inp),
+        _as_picture("dout", dout),
+        accumulate=accumulate,
+    )
 
 
 # ---- neuron: activation functions (paper, section 3.1)
@@ -52,6 +187,189 @@ def neuron_forward(out: Array, inp: Array, *, neuron: Neuron) -> None:
 def neuron_backward(dinp: Array, dout: Array, out: Array, *, neuron: Neuron) -> None:
     """dinp = dout * f'(inp), computed from out = f(inp), any shape; dinp may be dout."""
     _call("neuron_backward", {"dinp": dinp, "dout": dout, "out": out}, neuron=neuron)
+
+
+# ---- bias: the gradient of the biases (paper, section 5)
+
+
+def bias_backward(dbias: Array, dz: Array, dout: Array, out: Array, *, neuron: Neuron = IDENT) -> None:
+    """dz = dout * f'(z), from out = f(z), and dbias = sum of dz over all axes but the first.
+
+    dz, dout, out (channels, ...), dbias (channels,). dz may be dout; out is not read for ident. One
+    pass over memory, and the same sums for any number of threads.
+    """
+    _call(
+        "bias_backward",
+        {"dbias": dbias, "dz": dz, "dout": dout, "out": out},
+        neuron=neuron,
+    )
+
+
+# ---- lrn: response normalisation across channels (paper, section 3.3)
+
+
+def lrn_forward(
+    out: Array, inp: Array, *, size: int, scale: float, power: float, min_div: float
+) -> None:
+    """out = inp / (min_div + scale/size * sum of inp^2 over `size` channels) ** power.
+
+    Both (channels, height, width, images). The sum runs over the channels from i - size//2 on that
+    exist. scale/size is the paper's alpha, min_div its k. size is at most 32, scale not negative,
+    min_div positive.
+    """
+    _call(
+        "lrn_forward",
+        {"out": out, "inp": inp},
+        size=size,
+        scale=scale,
+        power=power,
+        min_div=min_div,
+    )
+
+
+def lrn_backward(
+    dinp: Array,
+    dout: Array,
+    inp: Array,
+    *,
+    size: int,
+    scale: float,
+    power: float,
+    min_div: float,
+    accumulate: bool = False,
+) -> None:
+    """dinp (+)= gradient of `lrn_forward` with the same settings; denominators are computed again."""
+    _call(
+        "lrn_backward",
+        {"dinp": dinp, "dout": dout, "inp": inp},
+        size=size,
+        scale=scale,
+        power=power,
+        min_div=min_div,
+        accumulate=accumulate,
+    )
+
+
+# ---- rnorm: response normalisation within a map (the authors' nets of 2012)
+
+
+def rnorm_forward(
+    out: Array,
+    denom: Array,
+    inp: Array,
+    *,
+    size: int,
+    scale: float,
+    power: float,
+    min_div: float,
+) -> None:
+    """out = inp / denom ** power, denom = min_div + scale/size^2 * sum of inp^2 over a window.
+
+    All (channels, height, width, images); denom is kept for `rnorm_backward`. The window is the
+    size x size pixels of the same map from (y - size//2, x - size//2) on that exist. size is at most
+    128, scale not negative, min_div positive.
+    """
+    _call(
+        "rnorm_forward",
+        {"out": out, "denom": denom, "inp": inp},
+        size=size,
+        scale=scale,
+        power=power,
+        min_div=min_div,
+    )
+
+
+def rnorm_backward(
+    dinp: Array,
+    dout: Array,
+    inp: Array,
+    denom: Array,
+    *,
+    size: int,
+    scale: float,
+    power: float,
+    min_div: float,
+    accumulate: bool = False,
+) -> None:
+    """dinp (+)= gradient of `rnorm_forward` with the same settings; denom is what it stored."""
+    _call(
+        "rnorm_backward",
+        {"dinp": dinp, "dout": dout, "inp": inp, "denom": denom},
+        size=size,
+        scale=scale,
+        power=power,
+        min_div=min_div,
+        accumulate=accumulate,
+    )
+
+
+# ---- pool: overlapping max and average pooling (paper, section 3.4)
+
+
+def pool_forward(
+    out: Array,
+    inp: Array,
+    *,
+    kind: str,
+    size: int,
+    stride: int,
+    start: int = 0,
+    neuron: Neuron = IDENT,
+) -> None:
+    """out = f(max or mean of each window); kind is "max" or "avg".
+
+    inp (channels, height, width, images), out (channels, outputs_y, outputs_x, images). Window i of
+    an axis holds the `size` pixels from start + i*stride on that exist; the mean is theirs. `start`
+    may be negative. `geometry.pool_output_size` gives the usual number of outputs; any other will do
+    whose windows all hold a pixel.
+    """
+    _call(
+        "pool_forward",
+        {"out": out, "inp": inp},
+        kind=kind,
+        size=size,
+        stride=stride,
+        start=start,
+        neuron=neuron,
+    )
+
+
+def pool_backward(
+    dinp: Array,
+    dout: Array,
+    inp: Array,
+    out: Array,
+    *,
+    kind: str,
+    size: int,
+    stride: int,
+    start: int = 0,
+    neuron: Neuron = IDENT,
+    accumulate: bool = False,
+) -> None:
+    """dinp (+)= gradient of `pool_forward` with the same settings; out is what it wrote.
+
+    Every pixel that equals the maximum of its window gets the whole gradient, as in cuda-convnet.
+    The neuron is ident or relu.
+    """
+    _call(
+        "pool_backward",
+        {"dinp": dinp, "dout": dout, "inp": inp, "out": out},
+        kind=kind,
+        size=size,
+        stride=stride,
+        start=start,
+        neuron=neuron,
+        accumulate=accumulate,
+    )
+
+
+# ---- add: sums of gradients
+
+
+def add(out: Array, inp: Array) -> None:
+    """out += inp, any shape."""
+    _call("add", {"out": out, "inp": inp})
 
 
 # ---- philox: the random numbers behind dropout and augmentation

@@ -46,6 +46,12 @@ def device(request, seed):
 
 
 @pytest.fixture
+def cpu() -> Device:
+    """The CPU in its ordinary execution."""
+    return Device("cpu")
+
+
+@pytest.fixture
 def seed(request) -> int:
     """Fresh for every run, shown when a test fails; ALEXNET_RAW_TEST_SEED repeats one."""
     given = os.environ.get("ALEXNET_RAW_TEST_SEED")

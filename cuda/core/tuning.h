@@ -35,6 +35,8 @@ struct ForGpu {
     using V = float;
     static constexpr int threads = 256;       // of elementwise and reducing kernels
     static constexpr int items = 4;           // lane groups of one thread in an elementwise kernel
+    static constexpr int run = 1;             // neighbouring lane groups of one thread in lrn and pool
+    static constexpr int pixels = 1;          // pixels of one thread in pool
     static constexpr int split_blocks = 256;  // cut a product's depth until it has so many blocks
     using Conv = Tile<V, 128, 128, 16, 8, 8, 8, 8, 4, 4>;
 };
@@ -44,6 +46,8 @@ struct ForCpu {
     using V = CpuLanes;
     static constexpr int threads = 1;
     static constexpr int items = 4096 / lane_count<V>;
+    static constexpr int run = 256 / lane_count<V>;
+    static constexpr int pixels = 16;
     static constexpr int split_blocks = 1;
 #if defined(__AVX512F__)
     using Conv = Tile<V, 192, 128, 128, 192, 128, 12, 2, 1, 1>;

@@ -7,12 +7,48 @@
 
 #include "../core/philox.h"
 #include "../core/platform.h"
+#include "conv.h"
 #include "neuron.h"
+#include "norm.h"
 
 // ---- neuron.cu: activation functions as a pass of their own
 void neuron_forward(float* out, const float* inp, index_t n, Neuron neuron, Stream stream);
 void neuron_backward(float* dinp, const float* dout, const float* out, index_t n, Neuron neuron,
                      Stream stream);
+
+// ---- bias.cu: gradient of the biases, and dz = dout * f'(z) with it; arrays are (channels, inner)
+index_t bias_backward_workspace(int channels, index_t inner);  // in floats; 0: null will do
+void bias_backward(float* dbias, float* dz, const float* dout, const float* out, float* workspace,
+                   int channels, index_t inner, Neuron neuron, Stream stream);
+
+// ---- lrn.cu: response normalisation across channels; plane = height * width * images
+constexpr int kLargestLrnSize = 32;
+void lrn_forward(float* out, const float* inp, int channels, index_t plane, Norm norm, Stream stream);
+void lrn_backward(float* dinp, const float* dout, const float* inp, int channels, index_t plane,
+                  Norm norm, bool accumulate, Stream stream);
+
+// ---- rnorm.cu: response normalisation within a map; denom keeps the denominators, before the power
+struct RnormSizes {
+    int channels, height, width, images;
+};
+constexpr int kLargestRnormSize = 128;
+void rnorm_forward(float* out, float* denom, const float* inp, RnormSizes sizes, Norm norm,
+                   Stream stream);
+void rnorm_backward(float* dinp, const float* dout, const float* inp, const float* denom,
+                    RnormSizes sizes, Norm norm, bool accumulate, Stream stream);
+
+// ---- pool.cu: max and average pooling; every window holds a pixel; neuron is ident or relu backward
+enum class PoolKind { max, avg };
+struct PoolSizes {
+    int channels, height, width, images, outputs_y, outputs_x, size, stride, start;
+};
+void pool_forward(float* out, const float* inp, PoolSizes sizes, PoolKind kind, Neuron neuron,
+                  Stream stream);
+void pool_backward(float* dinp, const float* dout, const float* inp, const float* out, PoolSizes sizes,
+                   PoolKind kind, Neuron neuron, bool accumulate, Stream stream);
+
+// ---- add.cu: out += inp
+void add(float* out, const float* inp, index_t n, Stream stream);
 
 // ---- philox.cu: uniform random numbers in [0, 1)
 void philox_uniform(float* out, index_t n, PhiloxStream draws, Stream stream);
@@ -48,3 +84,15 @@ struct AugmentSizes {
 };
 void augment(float* out, const uint8_t* pictures, const int* offsets, const uint8_t* flips,
              const float* mean, const float* noise, AugmentSizes sizes, float scale, Stream stream);
+
+// ---- conv.cu: convolution and its gradients. A workspace of as many floats as the _workspace function
+// says (0: null will do) is needed where a product is cut into parts.
+index_t conv_forward_workspace(const ConvSize& size);
+void conv_forward(float* out, const float* inp, const float* weights, const float* bias,
+                  float* workspace, const ConvSize& size, Neuron neuron, bool accumulate, Stream stream);
+index_t conv_backward_data_workspace(const ConvSize& size);
+void conv_backward_data(float* dinp, const float* dout, const float* weights, float* workspace,
+                        const ConvSize& size, bool accumulate, Stream stream);
+index_t conv_backward_weights_workspace(const ConvSize& size);
+void conv_backward_weights(float* dweights, const float* inp, const float* dout, float* workspace,
+                           const ConvSize& size, bool accumulate, Stream stream);

@@ -1,0 +1,400 @@
+// Convolution and its two gradients, as implicit matrix products over tiles (conv.h, tile_loop.h).
+//
+//   inp      (channels, height, width, images)
+//   weights  (channels / groups, filter_height, filter_width, filters)
+//   out      (filters, out_height, out_width, images)
+//
+//   forward           out = f([out +] weights * inp + bias)         paper section 3.5
+//   backward_data     dinp = [dinp +] weights^T * dout
+//   backward_weights  dweights = [dweights +] inp * dout
+//
+// Thread map: a block has one tile of one group's product; blockIdx = (tile, group, part of the depth).
+// Where a product has too few tiles to fill a GPU its depth is cut into parts ("split-K"), whose sums
+// a second kernel adds in a fixed order. Filter group g sees channel group g only (section 3.2).
+#include "conv.h"
+
+#include "../core/launch.h"
+#include "../core/tile_loop.h"
+#include "ops.h"
+
+namespace {
+
+// What becomes of a product's element: [+ what was there] + bias, then the neuron.
+struct Epilogue {
+    bool accumulate;
+    const float* bias;  // one per row, or null
+    Neuron neuron;
+
+    template <class V>
+    __device__ __forceinline__ V operator()(V sum, const float* was, index_t count, int row) const {
+        if (accumulate) sum = load<V>(was, count) + sum;
+        if (bias) sum += splat<V>(bias[row]);
+        return activate(neuron, sum);
+    }
+};
+
+constexpr Neuron kIdent = {NeuronKind::ident, 1.f, 1.f};
+
+// A product cut into tiles: rows x columns, `depth` deep, for each of `groups`.
+struct Product {
+    int rows, columns, depth, row_tiles, parts, part_depth;
+};
+
+template <class T>
+Product product_of(int rows, int columns, int depth, int groups) {
+    using Tile = typename T::Conv;
+    const int row_tiles = ceil_div(rows, Tile::BM);
+    const int tiles = row_tiles * ceil_div(columns, Tile::BN) * groups;
+    const int steps = larger(1, ceil_div(depth, Tile::BK));
+    const int wanted = larger(1, smaller(steps, T::split_blocks / tiles));
+    const int part_depth = ceil_div(steps, wanted) * Tile::BK;
+    return {rows, columns, depth, row_tiles, larger(1, ceil_div(depth, part_depth)), part_depth};
+}
+
+template <class T>
+LaunchShape product_shape(const Product& p, int groups) {
+    using Tile = typename T::Conv;
+    const int tiles = p.row_tiles * ceil_div(p.columns, Tile::BN);
+    return {dim3(unsigned(tiles), unsigned(groups), unsigned(p.parts)), dim3(Tile::threads),
+            size_t(Tile::shared_bytes)};
+}
+
+// This block's tile: its corner, its extent inside the product, and its part of the depth.
+template <class Tile>
+struct Corner {
+    int m, n, rows, columns, k_begin, k_end;
+
+    __device__ __forceinline__ explicit Corner(const Product& p) {
+        const int tile = int(blockIdx.x);
+        m = tile % p.row_tiles * Tile::BM;
+        n = tile / p.row_tiles * Tile::BN;
+        rows = smaller(Tile::BM, p.rows - m);
+        columns = smaller(Tile::BN, p.columns - n);
+        k_begin = int(blockIdx.z) * p.part_depth;
+        k_end = smaller(p.depth, k_begin + p.part_depth);
+    }
+    // Rows of A to fill: whole passes of the micro-kernel.
+    __device__ __forceinline__ int filled_rows() const {
+        return Tile::in_registers ? Tile::BM : ceil_div(rows, Tile::RM) * Tile::RM;
+    }
+};
+
+template <class T>
+__global__ void __launch_bounds__(T::Conv::threads)
+    conv_forward_kernel(float* out, index_t part_stride, const float* inp, const float* weights,
+                        ConvSize s, Product product, ColumnMap map, ChannelTaps taps,
+                        Epilogue epilogue) {
+    using Tile = typename T::Conv;
+    using V = typename Tile::V;
+    using WeightsWalk = TileWalk<Tile::L, Tile::threads, Tile::BM>;
+    const Corner<Tile> tile(product);
+    const int group = int(blockIdx.y), pixels_images = map.pixels * s.images;
+    const int group_channels = s.channels / s.groups, group_filters = s.filters / s.groups;
+
+    const Pictures pictures = {inp + index_t(group) * group_channels * s.height * s.width * s.images,
+                               s.height, s.width, s.images};
+    const PatchTile<V, Tile::threads, Tile::BN> patches(pictures, map, tile.n, s.stride, -s.padding,
+                                                        -s.padding);
+    const float* filters = weights + group * group_filters + tile.m;
+    auto load_a = [&](float* a, int k0, int depth) {
+        for (int k = WeightsWalk::first_row(); k < depth; k += WeightsWalk::row_step) UNROLL
+        for (int j = 0; j < WeightsWalk::per_thread; ++j) {
+            const int m = WeightsWalk::column(j);
+            V v = splat<V>(0.f);
+            if (k0 + k < tile.k_end && m < tile.rows)
+                v = load<V>(filters + index_t(k0 + k) * s.filters + m, tile.rows - m);
+            store(a + a_index<Tile, false>(m, k), v);
+        }
+    };
+    auto load_b = [&](float* b, int k0, int depth) {
+        patches.load_rows(taps, k0, depth,
+                          [&](int k, int n, V v) { store(b + k * Tile::stride_b + n, v); });
+    };
+    float* to = out + blockIdx.z * part_stride + index_t(group) * group_filters * pixels_images;
+    tile_loop<Tile, false>(
+        tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, V sum) {
+            const Column c = column_at<Tile::L>(map, tile.n + n);
+            const int row = tile.m + m;
+            float* p =
+                to + index_t(row) * pixels_images + (c.y * s.out_width + c.x) * s.images + c.image;
+            if (c.count) store(p, epilogue(sum, p, c.count, group * group_filters + row), c.count);
+        });
+}
+
+// Input pixels whose gradients need the same taps: y = phase mod stride. Among themselves they see a
+// convolution of stride 1 with every stride-th tap, so that no step multiplies by a structural zero.
+struct Phase {
+    int y, x;                      // pixels (y + i * stride, x + j * stride)
+    int tap_y, tap_x, taps_width;  // taps (tap_y + i * stride, tap_x + j * stride)
+    int origin_y, origin_x;        // where dout's pixel of tap (0, 0) lies for pixel (0, 0)
+};
+
+template <class T>
+__global__ void __launch_bounds__(T::Conv::threads)
+    conv_backward_data_kernel(float* dinp, index_t part_stride, const float* dout, const float* weights,
+                              ConvSize s, Phase phase, Product product, ColumnMap map, TapFilters taps,
+                              Epilogue epilogue) {
+    using Tile = typename T::Conv;
+    using V = typename Tile::V;
+    using WeightsWalk = TileWalk<Tile::L, Tile::threads, Tile::BK>;
+    const Corner<Tile> tile(product);
+    const int group = int(blockIdx.y);
+    const int group_channels = s.channels / s.groups, group_filters = s.filters / s.groups;
+    const int filter_size = s.filter_height * s.filter_width * s.filters;
+
+    const Pictures gradients = {
+        dout + index_t(group) * group_filters * s.out_height * s.out_width * s.images, s.out_height,
+        s.out_width, s.images};
+    const PatchTile<V, Tile::threads, Tile::BN> patches(gradients, map, tile.n, 1, phase.origin_y,
+                                                        phase.origin_x);
+    // Row c of A is channel c's weights, (ky, kx, f): contiguous over the filters of a tap.
+    auto load_a = [&](float* a, int k0, int) {
+        int from[WeightsWalk::per_thread], count[WeightsWalk::per_thread];
+        UNROLL
+        for (int j = 0; j < WeightsWalk::per_thread; ++j) {
+            const int k = k0 + WeightsWalk::column(j);
+            const int tap = taps.padded_filters.quotient(k), ty = taps.width.quotient(tap);
+            const int tx = taps.width.remainder(tap, ty), f = taps.padded_filters.remainder(k, tap);
+            const int ky = phase.tap_y + ty * s.stride, kx = phase.tap_x + tx * s.stride;
+            from[j] = (ky * s.filter_width + kx) * s.filters + group * group_filters + f;
+            count[j] = k < tile.k_end ? larger(0, group_filters - f) : 0;
+        }
+        for (int m = WeightsWalk::first_row(); m < tile.filled_rows(); m += WeightsWalk::row_step)
+            UNROLL
+        for (int j = 0; j < WeightsWalk::per_thread; ++j) {
+            V v = splat<V>(0.f);
+            if (m < tile.rows && count[j] > 0)
+                v = load<V>(weights + index_t(tile.m + m) * filter_size + from[j], count[j]);
+            store(a + a_index<Tile, true>(m, WeightsWalk::column(j)), v);
+        }
+    };
+    auto load_b = [&](float* b, int k0, int depth) {
+        patches.load_rows(taps, k0, depth,
+                          [&](int k, int n, V v) { store(b + k * Tile::stride_b + n, v); });
+    };
+    const int plane = s.height * s.width * s.images;
+    float* to = dinp + blockIdx.z * part_stride + index_t(group) * group_channels * plane;
+    tile_loop<Tile, true>(
+        tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, V sum) {
+            const Column c = column_at<Tile::L>(map, tile.n + n);
+            const int y = phase.y + c.y * s.stride, x = phase.x + c.x * s.stride;
+            float* p = to + index_t(tile.m + m) * plane + (y * s.width + x) * s.images + c.image;
+            if (c.count) store(p, epilogue(sum, p, c.count, 0), c.count);
+        });
+}
+
+template <class T>
+__global__ void __launch_bounds__(T::Conv::threads)
+    conv_backward_weights_kernel(float* dweights, index_t part_stride, const float* inp,
+                                 const float* dout, ConvSize s, Product product, ColumnMap map,
+                                 ChannelTaps taps, Epilogue epilogue) {
+    using Tile = typename T::Conv;
+    using V = typename Tile::V;
+    constexpr int L = Tile::L;
+    using DepthWalk = TileWalk<L, Tile::threads, Tile::BK>;
+    const Corner<Tile> tile(product);
+    const int group = int(blockIdx.y), out_plane = s.out_height * s.out_width * s.images;
+    const int group_channels = s.channels / s.groups, group_filters = s.filters / s.groups;
+
+    const Pictures pictures = {inp + index_t(group) * group_channels * s.height * s.width * s.images,
+                               s.height, s.width, s.images};
+    const float* gradients = dout + index_t(group * group_filters + tile.n) * out_plane;
+    auto load_a = [&](float* a, int k0, int) {
+        const PatchTile<V, Tile::threads, Tile::BK> patches(pictures, map, k0, s.stride, -s.padding,
+                                                            -s.padding);
+        patches.load_rows(taps, tile.m, tile.filled_rows(),
+                          [&](int m, int k, V v) { store(a + a_index<Tile, true>(m, k), v); });
+    };
+    // dout has images contiguous and B wants filters so: squares are transposed in registers.
+    auto load_b = [&](float* b, int k0, int) {
+        int from[DepthWalk::per_thread], count[DepthWalk::per_thread];
+        UNROLL
+        for (int j = 0; j < DepthWalk::per_thread; ++j) {
+            const Column c = column_at<L>(map, k0 + DepthWalk::column(j));
+            from[j] = (c.y * s.out_width + c.x) * s.images + c.image;
+            count[j] = c.count;
+        }
+        const int filled = Tile::in_registers ? Tile::BN : tile.columns;
+        for (int f = DepthWalk::first_row() * L; f < filled; f += DepthWalk::row_step * L) UNROLL
+        for (int j = 0; j < DepthWalk::per_thread; ++j) {
+            V square[L];
+            UNROLL
+            for (int i = 0; i < L; ++i) {
+                square[i] = splat<V>(0.f);
+                if (f + i < tile.columns && count[j])
+                    square[i] = load<V>(gradients + index_t(f + i) * out_plane + from[j], count[j]);
+            }
+            transpose(square);
+            UNROLL
+            for (int i = 0; i < L; ++i)
+                store(b + (DepthWalk::column(j) + i) * Tile::stride_b + f, square[i]);
+        }
+    };
+    float* to = dweights + blockIdx.z * part_stride + group * group_filters;
+    tile_loop<Tile, true>(tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b,
+                          [&](int m, int n, V sum) {
+                              float* p = to + index_t(tile.m + m) * s.filters + tile.n + n;
+                              const int count = smaller(L, tile.columns - n);
+                              store(p, epilogue(sum, p, count, 0), count);
+                          });
+}
+
+// out = epilogue(sum of the parts): rows x columns elements, parts part_stride apart.
+template <class T>
+__global__ void sum_parts_kernel(float* out, const float* parts, int part_count, index_t part_stride,
+                                 int columns, Epilogue epilogue) {
+    using V = typename T::V;
+    constexpr int L = lane_count<V>;
+    const int row = int(blockIdx.y);
+    for (int i = 0; i < T::items; ++i) {
+        const int column = ((int(blockIdx.x) * T::items + i) * T::threads + int(threadIdx.x)) * L;
+        if (column >= columns) return;
+        const index_t at = index_t(row) * columns + column;
+        V sum = splat<V>(0.f);
+        for (int p = 0; p < part_count; ++p)
+            sum += load<V>(parts + p * part_stride + at, columns - column);
+        store(out + at, epilogue(sum, out + at, columns - column, row), columns - column);
+    }
+}
+
+// Runs a pass: straight into `out`, or part by part into `workspace` and from there. `start(shape, to,
+// part_stride, epilogue)` launches it.
+template <class T, class Start>
+void run_product(const Product& p, int groups, float* out, float* workspace, int out_rows,
+                 int out_columns, const Epilogue& epilogue, Stream stream, const Start& start) {
+    const LaunchShape shape = product_shape<T>(p, groups);
+    if (p.parts == 1) return start(shape, out, index_t(0), epilogue);
+    const index_t part_stride = index_t(out_rows) * out_columns;
+    start(shape, workspace, part_stride, Epilogue{false, nullptr, kIdent});
+    constexpr int kPerBlock = T::threads * T::items * lane_count<typename T::V>;
+    const dim3 grid(unsigned(ceil_div(out_columns, kPerBlock)), unsigned(out_rows));
+    launch<sum_parts_kernel<T>>({grid, dim3(T::threads)}, stream, out, (const float*)workspace, p.parts,
+                                part_stride, out_columns, epilogue);
+}
+
+template <class T>
+Product forward_product(const ConvSize& s, const ColumnMap& map) {
+    return product_of<T>(s.group_filters(), map.padded_columns(T::Conv::L),
+                         s.group_channels() * s.taps(), s.groups);
+}
+
+template <class T>
+Product weights_product(const ConvSize& s, const ColumnMap& map) {
+    return product_of<T>(s.group_channels() * s.taps(), s.group_filters(),
+                         map.padded_columns(T::Conv::L), s.groups);
+}
+
+ChannelTaps channel_taps(const ConvSize& s) {
+    return {s.group_channels() * s.taps(), Divisor(s.taps()), Divisor(s.filter_width)};
+}
+
+// The phase of pixels (y, x) mod stride and its product; no parts where there are several phases, since
+// a phase writes scattered pixels (and several phases fill a GPU).
+template <class T, class Use>
+void for_each_phase(const ConvSize& s, const Use& use) {
+    for (int y = 0; y < smaller(s.stride, s.height); ++y)
+        for (int x = 0; x < smaller(s.stride, s.width); ++x) {
+            const int from_y = y + s.padding, from_x = x + s.padding;
+            Phase phase = {
+                y, x, from_y % s.stride, from_x % s.stride, 0, from_y / s.stride, from_x / s.stride};
+            const int taps_height = ceil_div(larger(0, s.filter_height - phase.tap_y), s.stride);
+            phase.taps_width = ceil_div(larger(0, s.filter_width - phase.tap_x), s.stride);
+            const int padded = ceil_div(s.group_filters(), T::Conv::L) * T::Conv::L;
+            const int depth = taps_height * phase.taps_width * padded;
+            const ColumnMap map(s.images, ceil_div(s.height - y, s.stride),
+                                ceil_div(s.width - x, s.stride), T::Conv::L);
+            Product product =
+                product_of<T>(s.group_channels(), map.padded_columns(T::Conv::L), depth, s.groups);
+            if (s.stride > 1) {
+                product.parts = 1;
+                product.part_depth = depth;
+            }
+            const TapFilters taps = {depth, s.group_filters(), Divisor(padded),
+                                     Divisor(larger(1, phase.taps_width))};
+            use(phase, product, map, taps);
+        }
+}
+
+}  // namespace
+
+index_t conv_forward_workspace(const ConvSize& s) {
+    index_t floats = 0;
+    tuned([&](auto tuning) {
+        using T = decltype(tuning);
+        const ColumnMap map(s.images, s.out_height, s.out_width, T::Conv::L);
+        const int parts = forward_product<T>(s, map).parts;
+        if (parts > 1) floats = index_t(parts) * s.filters * map.pixels * s.images;
+    });
+    return floats;
+}
+
+void conv_forward(float* out, const float* inp, const float* weights, const float* bias,
+                  float* workspace, const ConvSize& s, Neuron neuron, bool accumulate, Stream stream) {
+    tuned([&](auto tuning) {
+        using T = decltype(tuning);
+        const ColumnMap map(s.images, s.out_height, s.out_width, T::Conv::L);
+        const Product product = forward_product<T>(s, map);
+        run_product<T>(product, s.groups, out, workspace, s.filters, map.pixels * s.images,
+                       {accumulate, bias, neuron}, stream,
+                       [&](const LaunchShape& shape, float* to, index_t stride, Epilogue epilogue) {
+                           launch_with_barriers<conv_forward_kernel<T>>(shape, stream, to, stride, inp,
+                                                                        weights, s, product, map,
+                                                                        channel_taps(s), epilogue);
+                       });
+    });
+}
+
+index_t conv_backward_data_workspace(const ConvSize& s) {
+    index_t floats = 0;
+    tuned([&](auto tuning) {
+        using T = decltype(tuning);
+        for_each_phase<T>(s, [&](const Phase&, const Product& p, const ColumnMap&, const TapFilters&) {
+            if (p.parts > 1) floats = index_t(p.parts) * s.channels * s.height * s.width * s.images;
+        });
+    });
+    return floats;
+}
+
+void conv_backward_data(float* dinp, const float* dout, const float* weights, float* workspace,
+                        const ConvSize& s, bool accumulate, Stream stream) {
+    tuned([&](auto tuning) {
+        using T = decltype(tuning);
+        for_each_phase<T>(s, [&](const Phase& phase, const Product& product, const ColumnMap& map,
+                                 const TapFilters& taps) {
+            run_product<T>(product, s.groups, dinp, workspace, s.channels,
+                           s.height * s.width * s.images, {accumulate, nullptr, kIdent}, stream,
+                           [&](const LaunchShape& shape, float* to, index_t stride, Epilogue epilogue) {
+                               launch_with_barriers<conv_backward_data_kernel<T>>(
+                                   shape, stream, to, stride, dout, weights, s, phase, product, map,
+                                   taps, epilogue);
+                           });
+        });
+    });
+}
+
+index_t conv_backward_weights_workspace(const ConvSize& s) {
+    index_t floats = 0;
+    tuned([&](auto tuning) {
+        using T = decltype(tuning);
+        const ColumnMap map(s.images, s.out_height, s.out_width, T::Conv::L);
+        const int parts = weights_product<T>(s, map).parts;
+        if (parts > 1) floats = index_t(parts) * s.group_channels() * s.taps() * s.filters;
+    });
+    return floats;
+}
+
+void conv_backward_weights(float* dweights, const float* inp, const float* dout, float* workspace,
+                           const ConvSize& s, bool accumulate, Stream stream) {
+    tuned([&](auto tuning) {
+        using T = decltype(tuning);
+        const ColumnMap map(s.images, s.out_height, s.out_width, T::Conv::L);
+        const Product product = weights_product<T>(s, map);
+        run_product<T>(product, s.groups, dweights, workspace, s.group_channels() * s.taps(), s.filters,
+                       {accumulate, nullptr, kIdent}, stream,
+                       [&](const LaunchShape& shape, float* to, index_t stride, Epilogue epilogue) {
+                           launch_with_barriers<conv_backward_weights_kernel<T>>(
+                               shape, stream, to, stride, inp, dout, s, product, map, channel_taps(s),
+                               epilogue);
+                       });
+    });
+}

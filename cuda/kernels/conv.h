@@ -1,0 +1,157 @@
+// Sizes of a convolution, and the patch matrix through which its three passes see it.
+//
+// The patch matrix P has a row for each (channel, tap) of a filter and a column for each (output pixel,
+// image):
+//
+//     P[c, ky, kx][oy, ox, n] = inp[c][oy * stride - padding + ky][ox * stride - padding + kx][n]
+//
+// and zero beside the picture. It is never stored: tiles of it are read from the pictures, a run of
+// images at a time. The passes are the products
+//
+//     forward        out[f][oy, ox, n]    = sum over (c, ky, kx)   weights[c, ky, kx][f] * P
+//     weights        dweights[c, ky, kx][f] = sum over (oy, ox, n) P * dout[f][oy, ox, n]
+//     data           dinp[c][y, x, n]     = sum over (ky, kx, f)   weights[c, ky, kx][f] * Q
+//
+// where Q is the patch matrix of dout with the taps reversed.
+#pragma once
+
+#include "../core/divisor.h"
+#include "../core/lanes.h"
+#include "../core/platform.h"
+
+// One convolution, as a launcher gets it. The output may have any size for which a filter starts
+// inside the padded picture; taps beyond the padding on the right and at the bottom read zeros.
+struct ConvSize {
+    int images, channels, height, width;  // of the input
+    int filters, out_height, out_width;   // of the output; filters of all groups together
+    int filter_height, filter_width, stride, padding, groups;
+
+    int group_channels() const { return channels / groups; }
+    int group_filters() const { return filters / groups; }
+    int taps() const { return filter_height * filter_width; }
+};
+
+// Columns of a product: (pixel, image), in lane groups of consecutive images; the last group of a pixel
+// is ragged when the images are no multiple of the lanes.
+struct ColumnMap {
+    int images, pixels;
+    Divisor groups, width;  // lane groups of a pixel; pixels of a picture's row
+
+    ColumnMap(int images, int height, int width, int lanes)
+        : images(images), pixels(height * width), groups(ceil_div(images, lanes)), width(width) {}
+    int padded_columns(int lanes) const { return pixels * groups.value() * lanes; }
+};
+
+// One lane group of columns. `count` of its lanes are images: 0 beside the matrix.
+struct Column {
+    int y, x, image, count;
+};
+
+template <int L>
+__device__ __forceinline__ Column column_at(const ColumnMap& map, int column) {
+    const int group = column / L, pixel = map.groups.quotient(group);
+    if (pixel >= map.pixels) return {0, 0, 0, 0};
+    const int image = map.groups.remainder(group, pixel) * L, y = map.width.quotient(pixel);
+    return {y, map.width.remainder(pixel, y), image, smaller(L, map.images - image)};
+}
+
+// Pictures of one group's channels, (channels, height, width, images).
+struct Pictures {
+    const float* data;
+    int height, width, images;
+
+    __device__ int plane() const { return height * width * images; }
+    __device__ int offset(int y, int x, int image) const { return (y * width + x) * images + image; }
+};
+
+// A row of a patch matrix: how far it lies from a column's own place.
+struct Shift {
+    int y, x, channel;  // channel < 0: a row of zeros
+};
+
+// Rows (c, ky, kx): of P.
+struct ChannelTaps {
+    int rows;
+    Divisor taps, width;
+    __device__ __forceinline__ Shift operator()(int row) const {
+        if (row >= rows) return {0, 0, -1};
+        const int c = taps.quotient(row), tap = taps.remainder(row, c), y = width.quotient(tap);
+        return {y, width.remainder(tap, y), c};
+    }
+};
+
+// Rows (ky, kx, f), reversed taps: of Q. Filters are padded to whole lane groups.
+struct TapFilters {
+    int rows, filters;
+    Divisor padded_filters, width;
+    __device__ __forceinline__ Shift operator()(int row) const {
+        const int tap = padded_filters.quotient(row), f = padded_filters.remainder(row, tap);
+        if (row >= rows || f >= filters) return {0, 0, -1};
+        const int y = width.quotient(tap);
+        return {-y, -width.remainder(tap, y), f};
+    }
+};
+
+// How the threads of a block share a tile that is `kColumns` wide: each visits `per_thread` lane groups
+// of every `row_step`-th row.
+template <int L, int kThreads, int kColumns>
+struct TileWalk {
+    static constexpr int groups = kColumns / L;
+    static constexpr int per_thread = larger(1, groups / kThreads);
+    static constexpr int row_step = larger(1, kThreads / groups);
+    static_assert(groups % kThreads == 0 || kThreads % groups == 0, "the walk is uneven");
+
+    static __device__ __forceinline__ int first_row() { return int(threadIdx.x) / groups; }
+    static __device__ __forceinline__ int column(int j) {
+        return (int(threadIdx.x) % groups + j * kThreads) * L;
+    }
+};
+
+// A tile of a patch matrix, kColumns wide. The columns are fixed; rows come from load().
+template <class V, int kThreads, int kColumns>
+class PatchTile {
+    static constexpr int L = lane_count<V>;
+    using Walk = TileWalk<L, kThreads, kColumns>;
+
+   public:
+    // Column (y, x) of the map reads the picture at (y * scale + origin_y, x * scale + origin_x).
+    __device__ __forceinline__ PatchTile(const Pictures& pictures, const ColumnMap& map, int column0,
+                                         int scale, int origin_y, int origin_x)
+        : pictures_(pictures) {
+        UNROLL
+        for (int j = 0; j < Walk::per_thread; ++j) {
+            const Column c = column_at<L>(map, column0 + Walk::column(j));
+            const int y = c.y * scale + origin_y, x = c.x * scale + origin_x;
+            const int beside = -(1 << 30);  // no shift brings this back into a picture
+            place_[j] = {c.count ? y : beside, x, pictures.offset(y, x, c.image), c.count};
+        }
+    }
+
+    // put(row, column, values) for `rows` rows of the tile, which are the matrix's from row0 on.
+    template <class Rows, class Put>
+    __device__ __forceinline__ void load_rows(const Rows& shift_of, int row0, int rows,
+                                              const Put& put) const {
+        for (int r = Walk::first_row(); r < rows; r += Walk::row_step) {
+            const Shift shift = shift_of(row0 + r);
+            const float* from = pictures_.data + shift.channel * pictures_.plane() +
+                                pictures_.offset(shift.y, shift.x, 0);
+            UNROLL
+            for (int j = 0; j < Walk::per_thread; ++j) {
+                const Place& p = place_[j];
+                const bool inside = shift.channel >= 0 &&
+                                    unsigned(p.y + shift.y) < unsigned(pictures_.height) &&
+                                    unsigned(p.x + shift.x) < unsigned(pictures_.width);
+                V v = splat<V>(0.f);
+                if (inside) v = load<V>(from + p.offset, p.count);
+                put(r, Walk::column(j), v);
+            }
+        }
+    }
+
+   private:
+    struct Place {
+        int y, x, offset, count;
+    };
+    Pictures pictures_;
+    Place place_[Walk::per_thread];
+};
