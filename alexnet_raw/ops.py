@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from alexnet_raw.device import Array, Device
+from alexnet_raw.device import Array
 from alexnet_raw.neuron import IDENT, Neuron
 
 

@@ -87,7 +87,13 @@ PYBIND11_MODULE(MODULE, m) {
 #ifndef ALEXNET_RAW_CUDA
     bind_execution(m);
 #endif
+    bind_conv(m);
     bind_neuron(m);
+    bind_bias(m);
+    bind_lrn(m);
+    bind_rnorm(m);
+    bind_pool(m);
+    bind_add(m);
     bind_philox(m);
     bind_dropout(m);
     bind_softmax(m);

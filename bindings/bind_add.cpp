@@ -1,0 +1,14 @@
+#include "arrays.h"
+#include "topics.h"
+
+void bind_add(py::module_& m) {
+    m.def(
+        "add",
+        [](py::object out_, py::object inp_, uintptr_t stream) {
+            const auto out = output(out_, "out"), inp = input(inp_, "inp");
+            check_same_shape(out, inp);
+            check_same_or_apart(out, inp);
+            run({&out, &inp}, stream, [&](Stream s) { add(out.f32(), inp.f32(), out.size(), s); });
+        },
+        py::arg("out"), py::arg("inp"), py::kw_only(), py::arg("stream"));
+}

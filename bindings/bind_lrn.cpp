@@ -1,0 +1,38 @@
+#include "norm_argument.h"
+#include "topics.h"
+
+void bind_lrn(py::module_& m) {
+    m.def(
+        "lrn_forward",
+        [](py::object out_, py::object inp_, int size, double scale, double power, double min_div,
+           uintptr_t stream) {
+            const auto out = output(out_, "out", {4}), inp = input(inp_, "inp", {4});
+            check_same_shape(out, inp);
+            check_no_overlap(out, {&inp});
+            const Norm norm = norm_argument(size, size, scale, power, min_div, kLargestLrnSize);
+            run({&out, &inp}, stream, [&](Stream s) {
+                lrn_forward(out.f32(), inp.f32(), inp.dim(0), inp.size() / inp.dim(0), norm, s);
+            });
+        },
+        py::arg("out"), py::arg("inp"), py::kw_only(), py::arg("size"), py::arg("scale"),
+        py::arg("power"), py::arg("min_div"), py::arg("stream"));
+
+    m.def(
+        "lrn_backward",
+        [](py::object dinp_, py::object dout_, py::object inp_, int size, double scale, double power,
+           double min_div, bool accumulate, uintptr_t stream) {
+            const auto dinp = output(dinp_, "dinp", {4}), dout = input(dout_, "dout", {4}),
+                       inp = input(inp_, "inp", {4});
+            check_same_shape(dinp, inp);
+            check_same_shape(dout, inp);
+            check_no_overlap(dinp, {&dout, &inp});
+            const Norm norm = norm_argument(size, size, scale, power, min_div, kLargestLrnSize);
+            run({&dinp, &dout, &inp}, stream, [&](Stream s) {
+                lrn_backward(dinp.f32(), dout.f32(), inp.f32(), inp.dim(0), inp.size() / inp.dim(0),
+                             norm, accumulate, s);
+            });
+        },
+        py::arg("dinp"), py::arg("dout"), py::arg("inp"), py::kw_only(), py::arg("size"),
+        py::arg("scale"), py::arg("power"), py::arg("min_div"), py::arg("accumulate"),
+        py::arg("stream"));
+}

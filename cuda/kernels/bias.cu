@@ -1,0 +1,71 @@
+// Gradient of the biases, and of what lies before the neuron, in one pass.
+//
+//   dz = dout * f'(z), from out = f(z);   dbias[c] = sum of dz over all but axis 0
+//
+// dz, dout, out (channels, inner); dz may be dout, and is then left alone where f is the identity.
+// Thread map: a block owns a slice of one channel, so that few channels occupy a GPU too, and writes
+// the slice's sum; a second kernel adds these. The cuts depend on the sizes alone: so does the result.
+#include "../core/launch.h"
+#include "../core/reduce.h"
+#include "../core/tuning.h"
+#include "ops.h"
+
+namespace {
+
+constexpr index_t kSlice = 16384;  // floats
+
+index_t slices_of(index_t inner) {
+    return ceil_div(inner, kSlice);
+}
+
+}  // namespace
+
+// sums (channels, slices)
+template <class T>
+__global__ void bias_backward_kernel(float* sums, float* dz, const float* dout, const float* out,
+                                     index_t inner, int slices, Neuron neuron) {
+    using V = typename T::V;
+    constexpr int L = lane_count<V>;
+    const index_t channel = blockIdx.x / unsigned(slices), slice = blockIdx.x % unsigned(slices);
+    const index_t end = channel * inner + smaller((slice + 1) * kSlice, inner);
+    const index_t first = channel * inner + slice * kSlice + index_t(threadIdx.x) * L;
+    const bool identity = neuron.kind == NeuronKind::ident;
+    V sum = splat<V>(0.f);
+    for (index_t i = first; i < end; i += T::threads * L) {
+        V g = load<V>(dout + i, end - i);
+        if (!identity) g = activate_backward(neuron, g, load<V>(out + i, end - i));
+        if (!identity || dz != dout) store(dz + i, g, end - i);
+        sum += g;
+    }
+    sum = block_reduce<T::threads>(sum, Sum{});
+    if (threadIdx.x == 0) sums[blockIdx.x] = sum_of_lanes(sum);
+}
+
+template <class T>
+__global__ void bias_sum_kernel(float* dbias, const float* sums, int channels, int slices) {
+    const int channel = int(blockIdx.x) * T::threads + int(threadIdx.x);
+    if (channel >= channels) return;
+    float sum = 0.f;
+    for (int i = 0; i < slices; ++i) sum += sums[index_t(channel) * slices + i];
+    dbias[channel] = sum;
+}
+
+index_t bias_backward_workspace(int channels, index_t inner) {
+    const index_t slices = slices_of(inner);
+    return slices > 1 ? channels * slices : 0;
+}
+
+void bias_backward(float* dbias, float* dz, const float* dout, const float* out, float* workspace,
+                   int channels, index_t inner, Neuron neuron, Stream stream) {
+    tuned([&](auto tuning) {
+        using T = decltype(tuning);
+        const auto slices = int(slices_of(inner));
+        const dim3 blocks(unsigned(channels) * unsigned(slices));
+        float* const sums = slices > 1 ? workspace : dbias;
+        launch_with_barriers<bias_backward_kernel<T>>({blocks, T::threads}, stream, sums, dz, dout, out,
+                                                      inner, slices, neuron);
+        if (slices > 1)
+            launch<bias_sum_kernel<T>>({ceil_div(channels, T::threads), T::threads}, stream, dbias,
+                                       sums, channels, slices);
+    });
+}

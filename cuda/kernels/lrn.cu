@@ -1,0 +1,142 @@
+// Local response normalisation across channels (paper, section 3.3).
+//
+//   d_i = min_div + scale * sum of inp_j^2 over the window of i, clipped to the array's channels
+//   forward   out_i  = inp_i / d_i^power
+//   backward  dinp_i = dout_i / d_i^power
+//                      - 2 power scale inp_i * sum of dout_j inp_j / d_j^(power+1), i in window of j
+//
+// Arrays are (channels, plane), plane = height * width * images. A thread owns T::run lane groups of
+// the plane and walks over the channels. Rings hold what it knows of the last `size` channels, so that
+// it reads each array once; channels beyond the array's ends are zeros.
+#include "../core/launch.h"
+#include "../core/tuning.h"
+#include "ops.h"
+
+namespace {
+
+constexpr int kUsualSize =
+    5;  // AlexNet's: known to the compiler, which keeps a GPU's rings in registers
+
+template <class T, int kSize>
+using Ring = typename T::V[kSize ? kSize : kLargestLrnSize][T::run];
+
+// Calls f(c, slot) for c = 0 ... n - 1, slot = c % size.
+template <int kSize, class F>
+__device__ __forceinline__ void walk(int n, int size, F f) {
+    if constexpr (kSize > 0) {
+        for (int base = 0; base < n; base += kSize) UNROLL
+        for (int slot = 0; slot < kSize; ++slot)
+            if (base + slot < n) f(base + slot, slot);
+    } else {
+        for (int c = 0; c < n; ++c) f(c, c % size);
+    }
+}
+
+// d, where the ring holds the window's inputs.
+template <int kSize, class V, int N, int run>
+__device__ __forceinline__ V denominator(const V (&x)[N][run], int r, const Norm& norm) {
+    V squares = x[0][r] * x[0][r];
+    UNROLL
+    for (int i = 1; i < (kSize ? kSize : norm.size); ++i) squares += x[i][r] * x[i][r];
+    return norm.min_div + norm.scale * squares;
+}
+
+template <class T>
+__device__ __forceinline__ index_t first_of_thread() {
+    return (index_t(blockIdx.x) * T::threads + threadIdx.x) * T::run * lane_count<typename T::V>;
+}
+
+template <class T>
+LaunchShape lrn_shape(index_t plane) {
+    constexpr index_t per_block = index_t(T::threads) * T::run * lane_count<typename T::V>;
+    return {dim3(unsigned(ceil_div(plane, per_block))), dim3(T::threads)};
+}
+
+}  // namespace
+
+template <class T, int kSize>
+__global__ void lrn_forward_kernel(float* __restrict__ out, const float* __restrict__ inp, int channels,
+                                   index_t plane, Norm norm) {
+    using V = typename T::V;
+    constexpr int L = lane_count<V>;
+    const int size = kSize ? kSize : norm.size, after = size - 1 - size / 2;
+    const index_t first = first_of_thread<T>();
+    if (first >= plane) return;
+
+    Ring<T, kSize> x = {};
+    // Channel c arrives; channel i has now seen its whole window.
+    walk<kSize>(channels + after, size, [&](int c, int slot) {
+        const int i = c - after, slot_i = (slot + size - after) % size;
+        for (int r = 0; r < T::run; ++r) {
+            const index_t at = first + r * L, count = plane - at;
+            x[slot][r] = c < channels ? load<V>(inp + c * plane + at, count) : V{};
+            if (i < 0) continue;
+            const V d = denominator<kSize>(x, r, norm);
+            store(out + i * plane + at, x[slot_i][r] * Inverse<V>(d, norm.power).of_power, count);
+        }
+    });
+}
+
+template <class T, int kSize>
+__global__ void lrn_backward_kernel(float* __restrict__ dinp, const float* __restrict__ dout,
+                                    const float* __restrict__ inp, int channels, index_t plane,
+                                    Norm norm, bool accumulate) {
+    using V = typename T::V;
+    constexpr int L = lane_count<V>;
+    const int size = kSize ? kSize : norm.size, before = size / 2, after = size - 1 - before;
+    const float factor = 2 * norm.power * norm.scale;
+    const index_t first = first_of_thread<T>();
+    if (first >= plane) return;
+
+    Ring<T, kSize> x = {}, scaled = {}, pull = {};  // of j: dout / d^power, and that times inp / d
+    // Channel c arrives; j has seen its window of x, i all windows of j that hold it.
+    walk<kSize>(channels + size - 1, size, [&](int c, int slot) {
+        const int j = c - after, slot_j = (slot + size - after) % size;
+        const int i = j - before, slot_i = (slot + 1) % size;
+        for (int r = 0; r < T::run; ++r) {
+            const index_t at = first + r * L, count = plane - at;
+            x[slot][r] = c < channels ? load<V>(inp + c * plane + at, count) : V{};
+            if (j < 0) continue;
+            scaled[slot_j][r] = pull[slot_j][r] = V{};
+            if (j < channels) {
+                const V d = denominator<kSize>(x, r, norm);
+                const Inverse<V> inverse(d, norm.power);
+                scaled[slot_j][r] = load<V>(dout + j * plane + at, count) * inverse.of_power;
+                pull[slot_j][r] = scaled[slot_j][r] * x[slot_j][r] * inverse.of_d;
+            }
+            if (i < 0) continue;
+            V pulls = pull[0][r];
+            UNROLL
+            for (int k = 1; k < size; ++k) pulls += pull[k][r];
+            V dx = scaled[slot_i][r] - factor * x[slot_i][r] * pulls;
+            float* const to = dinp + i * plane + at;
+            if (accumulate) dx += load<V>(to, count);
+            store(to, dx, count);
+        }
+    });
+}
+
+void lrn_forward(float* out, const float* inp, int channels, index_t plane, Norm norm, Stream stream) {
+    tuned([&](auto tuning) {
+        using T = decltype(tuning);
+        const LaunchShape shape = lrn_shape<T>(plane);
+        if (norm.size == kUsualSize)
+            launch<lrn_forward_kernel<T, kUsualSize>>(shape, stream, out, inp, channels, plane, norm);
+        else
+            launch<lrn_forward_kernel<T, 0>>(shape, stream, out, inp, channels, plane, norm);
+    });
+}
+
+void lrn_backward(float* dinp, const float* dout, const float* inp, int channels, index_t plane,
+                  Norm norm, bool accumulate, Stream stream) {
+    tuned([&](auto tuning) {
+        using T = decltype(tuning);
+        const LaunchShape shape = lrn_shape<T>(plane);
+        if (norm.size == kUsualSize)
+            launch<lrn_backward_kernel<T, kUsualSize>>(shape, stream, dinp, dout, inp, channels, plane,
+                                                       norm, accumulate);
+        else
+            launch<lrn_backward_kernel<T, 0>>(shape, stream, dinp, dout, inp, channels, plane, norm,
+                                              accumulate);
+    });
+}

@@ -1,0 +1,155 @@
+// Overlapping max and average pooling (paper, section 3.4), with the neuron behind it.
+//
+//   forward   out[c,y,x] = f(max or mean of the window of (y, x)): the size x size pixels of map c from
+//             (start + y*stride, start + x*stride) on, clipped to the map
+//   backward  dinp[c,y,x] = sum over the windows that hold (y, x) of dout f'(out) / area, for max only
+//             where inp equals the maximum: all pixels that tie get the whole gradient, as in
+//             cuda-convnet
+//
+// inp, dinp (channels, height, width, images); out, dout (channels, outputs_y, outputs_x, images).
+// Thread map: T::pixels pixels of the array written, T::run lane groups of images of each. The backward
+// pass gathers, so that its sums have a fixed order.
+#include "../core/divisor.h"
+#include "../core/launch.h"
+#include "../core/tuning.h"
+#include "ops.h"
+
+namespace {
+
+// The pixels of a (channels, height, width, images) array, cut into chunks of images.
+template <class T>
+struct PixelMap {
+    static constexpr int kChunk = T::run * lane_count<typename T::V>;
+    int images;
+    index_t chunks;
+    Divisor per_pixel, width, height;
+
+    PixelMap(int channels, int height, int width, int images)
+        : images(images),
+          chunks(index_t(channels) * height * width * ceil_div(images, kChunk)),
+          per_pixel(ceil_div(images, kChunk)),
+          width(width),
+          height(height) {}
+
+    LaunchShape shape() const {
+        return {dim3(unsigned(ceil_div(chunks, index_t(T::threads) * T::pixels))), dim3(T::threads)};
+    }
+
+    // Calls f(channel, y, x, image, count) for each chunk of the calling thread: `count` images.
+    template <class F>
+    __device__ __forceinline__ void for_each_chunk(F f) const {
+        index_t i = (index_t(blockIdx.x) * T::threads + threadIdx.x) * T::pixels;
+        const index_t end = smaller(i + T::pixels, chunks);
+        for (; i < end; ++i) {
+            const int chunk = int(i), pixel = per_pixel.quotient(chunk), row = width.quotient(pixel),
+                      channel = height.quotient(row);
+            const int image = per_pixel.remainder(chunk, pixel) * kChunk;
+            f(channel, height.remainder(row, channel), width.remainder(pixel, row), image,
+              smaller(kChunk, images - image));
+        }
+    }
+};
+
+struct Range {
+    int first, end;
+};
+
+// The pixels of one axis in window `i`.
+__device__ __forceinline__ Range window(const PoolSizes& s, int i, int limit) {
+    const int first = s.start + i * s.stride;
+    return {larger(first, 0), smaller(first + s.size, limit)};
+}
+
+// The windows along one axis that hold pixel `i`: first + size > i >= first, first = start + w*stride.
+__device__ __forceinline__ Range windows_with(const PoolSizes& s, Divisor stride, int i, int outputs) {
+    const int from_start = i - s.start, beyond = from_start - s.size;
+    return {beyond < 0 ? 0 : stride.quotient(beyond) + 1,
+            from_start < 0 ? 0 : smaller(stride.quotient(from_start) + 1, outputs)};
+}
+
+}  // namespace
+
+template <class T, PoolKind kind>
+__global__ void pool_forward_kernel(float* __restrict__ out, const float* __restrict__ inp, PoolSizes s,
+                                    PixelMap<T> outputs, Neuron neuron) {
+    using V = typename T::V;
+    outputs.for_each_chunk([&](int channel, int y, int x, int image, int count) {
+        const Range rows = window(s, y, s.height), columns = window(s, x, s.width);
+        const float share = 1.f / float((rows.end - rows.first) * (columns.end - columns.first));
+        const float* const map = inp + index_t(channel) * s.height * s.width * s.images + image;
+        float* const to =
+            out + index_t((channel * s.outputs_y + y) * s.outputs_x + x) * s.images + image;
+        for (int n = 0; n < count; n += lane_count<V>) {
+            V pooled = splat<V>(kind == PoolKind::max ? -INFINITY : 0.f);
+            for (int row = rows.first; row < rows.end; ++row)
+                for (int column = columns.first; column < columns.end; ++column) {
+                    const V v =
+                        load<V>(map + index_t(row * s.width + column) * s.images + n, count - n);
+                    pooled = kind == PoolKind::max ? max_lanes(v, pooled) : pooled + v;
+                }
+            if (kind == PoolKind::avg) pooled *= share;
+            store(to + n, activate(neuron, pooled), count - n);
+        }
+    });
+}
+
+// The neuron is ident or relu: where its gradient is not zero, out is the maximum itself.
+template <class T, PoolKind kind>
+__global__ void pool_backward_kernel(float* __restrict__ dinp, const float* __restrict__ dout,
+                                     const float* __restrict__ inp, const float* __restrict__ out,
+                                     PoolSizes s, PixelMap<T> inputs, Divisor stride, Neuron neuron,
+                                     bool accumulate) {
+    using V = typename T::V;
+    inputs.for_each_chunk([&](int channel, int y, int x, int image, int count) {
+        const Range rows = windows_with(s, stride, y, s.outputs_y);
+        const Range columns = windows_with(s, stride, x, s.outputs_x);
+        const index_t at = index_t((channel * s.height + y) * s.width + x) * s.images + image;
+        const index_t map = index_t(channel) * s.outputs_y * s.outputs_x * s.images + image;
+        for (int n = 0; n < count; n += lane_count<V>) {
+            const V zero = splat<V>(0.f), pixel = load<V>(inp + at + n, count - n);
+            V dx = accumulate ? load<V>(dinp + at + n, count - n) : zero;
+            for (int row = rows.first; row < rows.end; ++row)
+                for (int column = columns.first; column < columns.end; ++column) {
+                    const index_t from = map + index_t(row * s.outputs_x + column) * s.images + n;
+                    const V pooled = load<V>(out + from, count - n);
+                    const V dy = activate_backward(neuron, load<V>(dout + from, count - n), pooled);
+                    if (kind == PoolKind::max) {
+                        dx += pixel == pooled ? dy : zero;
+                    } else {
+                        const Range h = window(s, row, s.height), w = window(s, column, s.width);
+                        dx += dy * (1.f / float((h.end - h.first) * (w.end - w.first)));
+                    }
+                }
+            store(dinp + at + n, dx, count - n);
+        }
+    });
+}
+
+void pool_forward(float* out, const float* inp, PoolSizes s, PoolKind kind, Neuron neuron,
+                  Stream stream) {
+    tuned([&](auto tuning) {
+        using T = decltype(tuning);
+        const PixelMap<T> outputs(s.channels, s.outputs_y, s.outputs_x, s.images);
+        if (kind == PoolKind::max)
+            launch<pool_forward_kernel<T, PoolKind::max>>(outputs.shape(), stream, out, inp, s, outputs,
+                                                          neuron);
+        else
+            launch<pool_forward_kernel<T, PoolKind::avg>>(outputs.shape(), stream, out, inp, s, outputs,
+                                                          neuron);
+    });
+}
+
+void pool_backward(float* dinp, const float* dout, const float* inp, const float* out, PoolSizes s,
+                   PoolKind kind, Neuron neuron, bool accumulate, Stream stream) {
+    tuned([&](auto tuning) {
+        using T = decltype(tuning);
+        const PixelMap<T> inputs(s.channels, s.height, s.width, s.images);
+        const Divisor stride(s.stride);
+        if (kind == PoolKind::max)
+            launch<pool_backward_kernel<T, PoolKind::max>>(inputs.shape(), stream, dinp, dout, inp, out,
+                                                           s, inputs, stride, neuron, accumulate);
+        else
+            launch<pool_backward_kernel<T, PoolKind::avg>>(inputs.shape(), stream, dinp, dout, inp, out,
+                                                           s, inputs, stride, neuron, accumulate);
+    });
+}
