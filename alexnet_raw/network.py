@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from alexnet_raw import ops, optimizer
+from alexnet_raw import optimizer
 from alexnet_raw.device import Array, Device
+from alexnet_raw.exchange import Memory, Route
 from alexnet_raw.layers import Layer, Shape, Site
-from alexnet_raw.layers.base import Gradient
 from alexnet_raw.layers.data import Data
 from alexnet_raw.layers.softmax import Softmax
 from alexnet_raw.net_spec import NetSpec
@@ -79,7 +78,7 @@ class Network:
         self.parameters = {p.name: p for of_layer in self._learns.values() for p in of_layer.values()}
         self.wants_gradient = self.spec.wants_gradient(input_gradient)
         self._fused = self.spec.fused_costs()
-        self._memory: dict[Any, Array] = {}
+        self._memory = Memory(batch_size)
         self._sites: dict[int, list[Site]] = {}
         self._now: _Pass | None = None
         self._sites_for(batch_size)
@@ -137,11 +136,11 @@ class Network:
                 site.fused_cost = (self._fetch(cost.inputs[0], site.device), cost.coeff)
             elif not layer.is_cost:
                 site.dout = self._gradient(layer.name, site.images)
-            routes = [self._route(site, i, begun) for i in range(len(layer.inputs))]
+            routes = self._routes(site, begun)
             site.dinputs = [route and route.gradient for route in routes]
             layer.backward(site)
             for route in filter(None, routes):
-                self._deliver(route)
+                route.deliver(self._memory)
             now.learned += site.parameters.values()
 
     def update(self, progress: float) -> None:
@@ -216,49 +215,30 @@ class Network:
         outputs = self._now.outputs
         if (name, device) not in outputs:
             source = outputs[name, self.places[name]]
-            copy = self._array(("exchange", name), device, source.shape, source.dtype)
+            copy = self._memory.array(("exchange", name), device, source.shape, source.dtype)
             copy.copy_from(source)
             outputs[name, device] = copy
         return outputs[name, device]
 
     def _gradient(self, name: str, images: int) -> Array:
         """The gradient of layer `name`'s output, on its device."""
-        return self._array(("gradient", name), self.places[name], (*self.shapes[name], images))
+        return self._memory.array(("gradient", name), self.places[name], (*self.shapes[name], images))
 
-    def _route(self, site: Site, i: int, begun: set[str]) -> _Route | None:
-        """Where `site` puts the gradient of its input i; None if nobody wants it."""
-        name = site.layer.inputs[i]
-        if name not in self.wants_gradient:
-            return None
-        first = name not in begun
-        begun.add(name)
-        target = self._gradient(name, site.images)
-        if target.device is site.device and (first or site.layer.can_accumulate):
-            return _Route(name, Gradient(target, accumulate=not first), target, first)
-        staging = self._array(("staging", name, i), site.device, target.shape)
-        return _Route(name, Gradient(staging, accumulate=False), target, first)
+    def _routes(self, site: Site, begun: set[str]) -> list[Route | None]:
+        """Where `site` puts the gradient of each input; None for those that need none.
 
-    def _deliver(self, route: _Route) -> None:
-        """Bring a gradient that was not computed in place to where it belongs."""
-        computed, target = route.gradient.array, route.target
-        if computed is target:
-            return
-        if route.first:
-            target.copy_from(computed)
-            return
-        if computed.device is not target.device:
-            landing = self._array(("landing", route.name), target.device, target.shape)
-            landing.copy_from(computed)
-            computed = landing
-        ops.add(target, computed)
-
-    def _array(self, key: Any, device: Device, shape: Shape, dtype: Any = np.float32) -> Array:
-        """The array called `key` on `device`. Smaller batches use the front of larger ones' memory."""
-        size = int(np.prod(shape))
-        flat = self._memory.get((key, device))
-        if flat is None or flat.size < size:
-            flat = self._memory[key, device] = device.empty((size,), dtype)
-        return Array(flat.data[:size].reshape(shape), device)
+        begun: the layers whose gradient holds something already; brought up to date.
+        """
+        routes = []
+        for i, name in enumerate(site.layer.inputs):
+            if name not in self.wants_gradient:
+                routes.append(None)
+                continue
+            target = self._gradient(name, site.images)
+            first, in_place = name not in begun, site.layer.can_accumulate
+            begun.add(name)
+            routes.append(Route.plan((name, i), site.device, target, first, in_place, self._memory))
+        return routes
 
     def _sites_for(self, images: int) -> list[Site]:
         """The sites of all layers but data, in order, for batches of `images`."""
@@ -273,7 +253,7 @@ class Network:
         device = self.places[layer.name]
         inputs = [self.shapes[name] for name in layer.inputs]
         scratch = {
-            name: self._array((layer.name, name), device, (*shape, images))
+            name: self._memory.array((layer.name, name), device, (*shape, images))
             for name, shape in layer.scratch(inputs).items()
         }
         return Site(
@@ -281,7 +261,7 @@ class Network:
             device,
             images,
             inputs=[],
-            out=self._array(layer.name, device, (*self.shapes[layer.name], images)),
+            out=self._memory.array(layer.name, device, (*self.shapes[layer.name], images)),
             parameters=self._learns[layer.name],
             scratch=scratch,
             seed=self.seed,
@@ -309,13 +289,3 @@ class _Pass:
     def __post_init__(self) -> None:
         self.outputs: dict[tuple[str, Device], Array | None] = {}
         self.learned: list[Parameter] | None = None
-
-
-@dataclass
-class _Route:
-    """The way of a gradient from a layer back to one of its inputs."""
-
-    name: str  # of the input
-    gradient: Gradient  # where the layer computes it
-    target: Array  # where it belongs
-    first: bool  # nothing is there yet

@@ -58,10 +58,10 @@ def two_towers() -> layer_file.NetSpec:
         net.add(f"local2{t}", f"conv2{t}", "type=rnorm channels=8 size=3", "scale=0.5 pow=0.75")
         net.add(f"pool2{t}", f"local2{t}", "type=pool pool=max channels=8 sizeX=2 stride=1 neuron=relu")
     for t, gpu in (("a", 0), ("b", 1)):
-        # Both towers read pool2a and pool2b, and each reads its own twice.
+        # Both towers read pool2a and pool2b, and each reads the other's twice.
         net.weights(
             f"conv3{t}",
-            f"pool2a,pool2b,pool2{t}",
+            f"pool2a,pool2b,pool2{'ba'[gpu]}",
             "type=conv channels=8,8,8 filters=6 filterSize=3,3,1 padding=1,1,0 initW=0.1,0.1,0.2"
             f" neuron=tanh[1.5,0.7] gpu={gpu}",
         )
