@@ -43,7 +43,7 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
     """
     path = Path(path)
     header = {KEY: json.dumps({"format": FORMAT, **checkpoint.metadata}, allow_nan=False)}
-    tensors = {name: np.ascontiguousarray(a) for name, a in checkpoint.tensors.items()}
+    tensors = {name: np.asarray(a, order="C") for name, a in checkpoint.tensors.items()}
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,9 +115,7 @@ def newest(runs: str | Path = "runs") -> Path | None:
     return found[-1] if found else None
 
 
-def check_tensors(
-    path: Path, expected: dict[str, np.ndarray], found: dict[str, np.ndarray]
-) -> None:
+def check_tensors(path: Path, expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> None:
     """Refuses tensors that are not those of the net, naming the first difference."""
     for name, array in expected.items():
         if name not in found:
@@ -128,9 +126,7 @@ def check_tensors(
                 f"the net needs {array.dtype} {array.shape}: it was made by another net"
             )
     if extra := sorted(set(found) - set(expected)):
-        raise CheckpointError(
-            f"{path} holds {extra[0]}, which the net has not: another net made it"
-        )
+        raise CheckpointError(f"{path} holds {extra[0]}, which the net has not: another net made it")
 
 
 def _flush_to_disk(path: Path) -> None:

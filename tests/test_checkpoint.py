@@ -20,6 +20,7 @@ def example(scale: float = 1.0, size: int = 1000) -> Checkpoint:
         "conv1a.weights0": np.arange(size, dtype=np.float32).reshape(2, -1) * np.float32(scale),
         "data.labels": np.arange(5, dtype=np.int32),
         "empty": np.zeros((0, 3), np.float32),
+        "no_dimension": np.array(7),
         "not_contiguous": np.arange(6, dtype=np.float64).reshape(2, 3).T,
     }
     return Checkpoint(tensors, {"seed": 1, "history": [{"loss": 0.1 + 0.2}], "text": "é\n#"})
@@ -32,6 +33,7 @@ def test_comes_back_bit_for_bit(tmp_path):
     assert loaded.tensors.keys() == example().tensors.keys()
     for name, array in example().tensors.items():
         assert loaded.tensors[name].dtype == array.dtype
+        assert loaded.tensors[name].shape == array.shape
         np.testing.assert_array_equal(loaded.tensors[name], array)
 
 
@@ -59,7 +61,7 @@ def test_full_disk_keeps_the_old_checkpoint(tmp_path):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before), limits[1]))
     try:
-        with pytest.raises(CheckpointError, match="cannot write.*is untouched.*--output"):
+        with pytest.raises(CheckpointError, match=r"cannot write.*is untouched.*--output"):
             checkpoint.save(path, example(2.0, size=100_000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -34,10 +34,9 @@ def test_learning_curve(tmp_path, epochs, validation):
         [(1, 7, 7, 5)] * 3,
     ],
 )
-def test_filters(tmp_path, shapes, rng=np.random.default_rng(5)):
-    banks = {
-        f"conv1{i}": rng.normal(size=shape).astype(np.float32) for i, shape in enumerate(shapes)
-    }
+def test_filters(tmp_path, shapes):
+    rng = np.random.default_rng(5)
+    banks = {f"conv1{i}": rng.normal(size=shape).astype(np.float32) for i, shape in enumerate(shapes)}
     plots.filters(tmp_path / "filters.png", banks, "a title")
     with Image.open(tmp_path / "filters.png") as picture:
         assert len(picture.convert("RGB").getcolors(1 << 24)) > 10

@@ -1,0 +1,107 @@
+"""The command ``alexnet-raw``: one module per command, each with ``add`` (flags) and ``run``.
+
+What the user can put right (a wrong value, a missing file, a full disk) is one line on stderr that
+names the thing and the remedy, and exit code 2; ALEXNET_RAW_DEBUG=1 shows the traceback instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from tqdm import tqdm
+
+from alexnet_raw.cli import check_grads, evaluate, info, predict, show, train
+from alexnet_raw.device import DeviceError
+from alexnet_raw.info import version
+
+DESCRIPTION = """\
+AlexNet as it was trained in 2012: two towers, every kernel written by hand, on CPUs and GPUs.
+
+  alexnet-raw train                         a small AlexNet learns the embedded Fashion-MNIST
+  alexnet-raw eval                          error of the run trained last
+  alexnet-raw predict boot.png              what it sees in a picture
+  alexnet-raw show alexnet                  the paper's network as a table
+  alexnet-raw train --net alexnet --data D  the paper's network on a folder of pictures
+"""
+EPILOG = """\
+'alexnet-raw COMMAND --help' explains each command, with examples.
+ALEXNET_RAW_DEBUG=1 in the environment shows tracebacks instead of one-line errors.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Argparse whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see '{self.prog} --help'\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    top = Parser(
+        prog="alexnet-raw",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"alexnet-raw {version()}")
+    commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    for name, module in (
+        ("train", train),
+        ("eval", evaluate),
+        ("predict", predict),
+        ("show", show),
+        ("info", info),
+        ("check-grads", check_grads),
+    ):
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.DESCRIPTION,
+            epilog=module.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        module.add(command)
+        command.set_defaults(run=module.run)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code: 0, 1 failed, 2 user's error, 128+N by a signal."""
+    args = parser().parse_args(argv)
+    handler = _Warnings()
+    logging.getLogger("alexnet_raw").addHandler(handler)
+    try:
+        return args.run(args)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader went away, as in 'alexnet-raw show | head'
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (ValueError, OSError, MemoryError, DeviceError) as error:
+        if os.environ.get("ALEXNET_RAW_DEBUG", "0") not in ("", "0"):
+            raise
+        print(f"alexnet-raw {args.command}: {_one_line(error)}", file=sys.stderr)
+        return 2
+    finally:
+        logging.getLogger("alexnet_raw").removeHandler(handler)
+
+
+class _Warnings(logging.Handler):
+    """Log messages on stderr, above a progress bar and not through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(f"warning: {self.format(record)}", file=sys.stderr)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return f"not enough memory ({error}): lower --batch-size"
+    return " ".join(str(error).split()) or type(error).__name__

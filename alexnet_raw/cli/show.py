@@ -1,0 +1,59 @@
+"""``alexnet-raw show``: a network as a table."""
+
+from __future__ import annotations
+
+import argparse
+
+from alexnet_raw.cli import options
+
+HELP = "a net's layers with shapes, parameters, multiply-adds, memory and device"
+DESCRIPTION = """\
+Prints the layers of a network: what each reads, its output, parameters, multiply-adds and memory,
+and the device that its gpu= key puts it on. Computes nothing and needs no device.
+"""
+EPILOG = """\
+examples:
+  alexnet-raw show alexnet
+  alexnet-raw show alexnet --devices cuda:0,cuda:1 --batch-size 256
+  alexnet-raw show my.layers.cfg --params my.params.cfg --classes 10
+"""
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "net",
+        metavar="NET",
+        nargs="?",
+        default="alexnet",
+        help="a packaged net (alexnet, alexnet-2012, alexnet-1tower, alexnet-mini) or a "
+        "layer-definition file (default: alexnet)",
+    )
+    command.add_argument("--params", metavar="FILE", help="the layer-parameter file of such a file")
+    command.add_argument(
+        "--classes", metavar="N", type=options.integer(1), help="outputs of the last layer"
+    )
+    command.add_argument(
+        "--batch-size",
+        metavar="N",
+        type=options.integer(1),
+        default=128,
+        help="pictures per step, for the memory column (default: 128)",
+    )
+    command.add_argument(
+        "--devices",
+        metavar="LIST",
+        default="cpu,cpu",
+        help="device names to place the towers on (default: cpu,cpu)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from alexnet_raw import show
+    from alexnet_raw.run_settings import load_spec
+
+    spec = load_spec(args.net, args.params)
+    if args.classes:
+        spec = spec.with_classes(args.classes)
+    shape = None if spec.crop else (spec.channels or 3, 224, 224)
+    print(show.table(spec, args.batch_size, args.devices.split(","), shape))
+    return 0

@@ -1,0 +1,145 @@
+"""``alexnet-raw train``: trains a net, or goes on with a run that was interrupted."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+from alexnet_raw.cli import options
+
+HELP = "train a net, or go on with an interrupted run"
+DESCRIPTION = """\
+Trains a network with the paper's method: SGD with momentum 0.9 and weight decay, random crops and
+mirror images. Without flags a small two-tower AlexNet learns the embedded Fashion-MNIST in a few
+minutes. Ctrl-C saves and leaves; --resume goes on where it stopped, bit for bit.
+"""
+EPILOG = """\
+examples:
+  alexnet-raw train
+  alexnet-raw train --epochs 3 --devices cpu,cpu --output runs/quick
+  alexnet-raw train --net alexnet --data pictures --devices cuda:0
+  alexnet-raw train --net my.layers.cfg --params my.params.cfg --data pictures --classes auto
+  alexnet-raw train --resume runs/alexnet-mini
+
+files written in the folder of the run:
+  checkpoint.safetensors   weights, velocities, settings, position and history, after each epoch
+  history.jsonl            one JSON record per epoch: loss and errors of both sets, speed
+  learning-curve.png       loss and error per epoch
+  filters.png              what the first layer learned, by tower (figure 3 of the paper)
+
+--lr R makes R the largest weight rate of the parameter file and scales all the other
+rates with it, biases included.
+"""
+FIXED = {  # what a resumed run keeps
+    "--net": "net",
+    "--params": "params",
+    "--classes": "outputs",
+    "--batch-size": "batch_size",
+    "--lr": "lr",
+    "--schedule": "schedule",
+    "--seed": "seed",
+    "--output": "output",
+    "--checkpoint": "checkpoint",
+}
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    what = command.add_argument_group("what to train")
+    options.add_net(what, "alexnet-mini")
+    options.add_data(what, options.EMBEDDED)
+    what.add_argument(
+        "--classes",
+        dest="outputs",
+        metavar="N",
+        type=outputs,
+        help="outputs of the last layer: a number, or auto for as many as the data has "
+        "(default: as the net says, or more if the data has more)",
+    )
+    how = command.add_argument_group("how to train")
+    how.add_argument(
+        "--epochs",
+        metavar="N",
+        type=options.integer(1),
+        help="passes over the pictures (default: 90 as the paper; alexnet-mini: 12)",
+    )
+    how.add_argument(
+        "--batch-size",
+        metavar="N",
+        type=options.integer(1),
+        help="pictures per step (default: 128)",
+    )
+    how.add_argument(
+        "--lr",
+        metavar="RATE",
+        type=options.positive,
+        help="learning rate (default: those of the parameter file)",
+    )
+    how.add_argument(
+        "--schedule",
+        choices=("file", "plateau"),
+        help="how the rates fall: file, as the parameter file says; plateau, divided by 10 when "
+        "the validation error stops improving, as in the paper (default: file if that file has "
+        "schedules, else plateau)",
+    )
+    how.add_argument(
+        "--seed",
+        metavar="N",
+        type=options.integer(0),
+        help="of weights, order, crops and dropout; the same seed repeats the run bit for bit "
+        "(default: 1)",
+    )
+    where = command.add_argument_group("where")
+    options.add_machine(where)
+    where.add_argument(
+        "--output",
+        metavar="DIR",
+        type=Path,
+        help="the folder of the run (default: runs/NET, or runs/NET-2 and so on if that exists)",
+    )
+    where.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        type=Path,
+        help="write the checkpoint there (default: checkpoint.safetensors in the run's folder)",
+    )
+    where.add_argument(
+        "--save-every",
+        metavar="N",
+        type=options.integer(1),
+        help="epochs between checkpoints (default: 1)",
+    )
+    where.add_argument(
+        "--resume",
+        metavar="RUN",
+        nargs="?",
+        const="",
+        help="go on with this run (its folder or its checkpoint; without a value: the newest under "
+        "runs/). Its settings are kept; --epochs, --data, --devices and --threads may change",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from alexnet_raw.run_settings import Settings
+    from alexnet_raw.training import Run
+
+    if args.resume is not None:
+        given = [flag for flag, name in FIXED.items() if getattr(args, name) is not None]
+        if given:
+            raise ValueError(f"{given[0]} cannot change when a run is resumed: leave it out")
+        changes = {name: getattr(args, name) for name in ("epochs", "data", "save_every")}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        args.checkpoint = args.resume
+        path = options.find_checkpoint(args)
+        return Run.resume(path, options.devices(args), args.threads, **changes).train()
+    names = (field.name for field in fields(Settings))
+    chosen = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    run = Run.start(
+        Settings(**chosen), options.devices(args), args.output, args.checkpoint, args.threads
+    )
+    return run.train()
+
+
+def outputs(text: str) -> int | str:
+    """The type of --classes."""
+    return text if text == "auto" else options.integer(2)(text)

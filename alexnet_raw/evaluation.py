@@ -1,0 +1,70 @@
+"""Errors of a net on a set of pictures: top-1 and top-5, from the centre crop or from ten views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from alexnet_raw import data
+from alexnet_raw.model import Model
+
+TOP = 5  # the paper's second figure is the top-5 error
+TINY = np.finfo(np.float32).tiny  # the log loss of a probability that underflowed stays finite
+
+
+@dataclass
+class Score:
+    """Means over pictures: ``loss`` in nats, ``top1`` and ``topk`` errors in 0..1."""
+
+    loss: float = 0.0
+    top1: float = 0.0
+    topk: float = 0.0
+    pictures: int = 0
+
+    def add(self, loss: float, top1: float, topk: float, pictures: int) -> None:
+        """Takes the means over further pictures in."""
+        total = self.pictures + pictures
+        for name, value in (("loss", loss), ("top1", top1), ("topk", topk)):
+            mean = getattr(self, name) * (self.pictures / total) + value * (pictures / total)
+            setattr(self, name, mean)
+        self.pictures = total
+
+
+def evaluate(
+    model: Model,
+    loader: data.Loader,
+    views: int = 1,
+    tick: Callable[[int], bool] = lambda pictures: True,
+) -> Score | None:
+    """The score on all pictures of a loader (made with train=False).
+
+    ``tick`` is called with the number of pictures after each batch; where it returns False, the
+    evaluation is given up and None returned.
+    """
+    score = Score()
+    for batch in loader.epoch(0):
+        probabilities = model.probabilities(batch, views)
+        own = probabilities[np.arange(len(batch)), batch.labels]
+        score.add(
+            loss=float(np.mean(-np.log(np.maximum(own, TINY), dtype=np.float64))),
+            top1=float(np.mean(errors(probabilities, batch.labels, 1))),
+            topk=float(np.mean(errors(probabilities, batch.labels, TOP))),
+            pictures=len(batch),
+        )
+        if not tick(len(batch)):
+            return None
+    return score
+
+
+def errors(probabilities: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
+    """1 where the label is not among the k most probable classes, else 0; (pictures,) float64.
+
+    ``probabilities`` (pictures, classes), ``labels`` (pictures,). Equal probabilities share their
+    places, as in cuda-convnet: a net that says the same of all classes is right k/classes times.
+    """
+    own = probabilities[np.arange(len(labels)), labels][:, None]
+    greater = np.sum(probabilities > own, axis=1)
+    equal = np.sum(probabilities == own, axis=1)  # 0 where it is not a number: never right
+    return 1 - np.where(equal > 0, np.clip((k - greater) / np.maximum(equal, 1), 0, 1), 0)

@@ -1,0 +1,35 @@
+"""Ctrl-C and SIGTERM ask a long run to stop at the next good moment; asked twice it stops at once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupts:
+    """``with Interrupts() as interrupts``: ``interrupts.signal`` is the one that came, or 0.
+
+    The second signal meets the default action of the system: the process ends there and then,
+    inside a kernel too. Only the main thread may use it (a rule of Python's signal module).
+    """
+
+    def __init__(self, notice: str):
+        self.notice = notice  # printed when the first signal comes
+        self.signal = 0
+
+    def __enter__(self) -> Interrupts:
+        self._previous = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self.signal = number
+        print(f"\n{self.notice}", file=sys.stderr, flush=True)
+        for again in SIGNALS:
+            signal.signal(again, signal.SIG_DFL)

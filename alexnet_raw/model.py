@@ -1,0 +1,157 @@
+"""A net together with what its pictures need: the mean image and the names of the classes."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alexnet_raw import checkpoint, data, layer_file, ops
+from alexnet_raw.checkpoint import Checkpoint, CheckpointError
+from alexnet_raw.device import Array, Device
+from alexnet_raw.net_spec import NetSpec
+from alexnet_raw.network import Network
+from alexnet_raw.run_settings import input_shape
+
+DATA_PREFIX = "data."  # of the statistics among the tensors of a checkpoint
+
+
+class Model:
+    """Batches of uint8 pictures in, probabilities of named classes out.
+
+    ``classes`` may name fewer classes than the net has outputs: the others were never trained.
+    ``content_size`` is the side of what a prepared picture shows; around it is black (a Source's).
+    """
+
+    def __init__(
+        self, net: Network, classes: list[str], statistics: data.Statistics, content_size: int
+    ):
+        self.net, self.classes, self.statistics = net, classes, statistics
+        self.content_size = content_size
+        self.crop = input_shape(net.spec)[1]
+        self._mean = net.input_device.upload(statistics.mean_image)
+        self._inputs: dict[int, Array] = {}  # by the number of pictures
+
+    @property
+    def spec(self) -> NetSpec:
+        return self.net.spec
+
+    @classmethod
+    def build(
+        cls,
+        spec: NetSpec,
+        devices: list[Device],
+        batch_size: int,
+        seed: int,
+        classes: list[str],
+        statistics: data.Statistics,
+        content_size: int,
+    ) -> Model:
+        """A new net with its first weights."""
+        net = Network(spec, devices, batch_size, seed, input_shape=input_shape(spec))
+        return cls(net, classes, statistics, content_size)
+
+    @classmethod
+    def load(cls, path: str | Path, devices: list[Device], batch_size: int) -> Model:
+        """The model in a checkpoint. Raises CheckpointError."""
+        return cls.restore(checkpoint.load(path), checkpoint.locate(path), devices, batch_size)
+
+    @classmethod
+    def restore(cls, saved: Checkpoint, path: Path, devices: list[Device], batch_size: int) -> Model:
+        """As `load`, from a checkpoint that was read already; ``path`` is used in errors."""
+        try:
+            about = saved.metadata["net"]
+            spec = layer_file.parse(about["definition"], about["parameters"], about["name"])
+            if spec.classes != about["outputs"]:
+                spec = spec.with_classes(about["outputs"])
+            statistics = _statistics_from(saved.tensors)
+            classes, seed = saved.metadata["classes"], saved.metadata["seed"]
+            content_size = saved.metadata["input"]["content"]
+        except KeyError as error:
+            raise CheckpointError(f"{path} lacks {error}: it is damaged; use another") from None
+        model = cls.build(spec, devices, batch_size, seed, classes, statistics, content_size)
+        state = {
+            name: array for name, array in saved.tensors.items() if not name.startswith(DATA_PREFIX)
+        }
+        try:
+            model.net.load_state(state)
+        except ValueError as error:
+            raise CheckpointError(f"{path} does not fit its own net: {error}") from error
+        return model
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """What a checkpoint needs besides `metadata`."""
+        statistics = {
+            DATA_PREFIX + field.name: np.asarray(getattr(self.statistics, field.name))
+            for field in fields(self.statistics)
+        }
+        return {**self.net.state(), **statistics}
+
+    def metadata(self) -> dict[str, Any]:
+        """The model's part of a checkpoint's JSON."""
+        net = {
+            "name": self.spec.name,
+            "outputs": self.spec.classes,
+            "definition": self.spec.definition,
+            "parameters": self.spec.parameters,
+        }
+        height, width = self.statistics.mean_image.shape[1:]
+        preparation = {
+            "picture": [height, width],
+            "content": self.content_size,
+            "crop": self.crop,
+            "mean": "subtracted: tensor data.mean_image (channels, height, width)",
+        }
+        return {"net": net, "classes": self.classes, "input": preparation, "seed": self.net.seed}
+
+    def read(self, path: str) -> data.Batch:
+        """A batch of the one picture in a file. Raises ValueError naming the file."""
+        try:
+            content = data.prepare_file(path, self.content_size)
+        except data.PictureError as error:
+            raise ValueError(f"{path}: {error}") from error
+        side = self.statistics.mean_image.shape[1]
+        border = side - self.content_size
+        margins = (border // 2, border - border // 2)
+        picture = np.pad(content, (margins, margins, (0, 0)))[None]
+        offset = np.full((1, 2), (side - self.crop) // 2, np.int32)
+        label, index = np.zeros(1, np.int32), np.zeros(1, np.int64)
+        flip, noise = np.zeros(1, np.uint8), np.zeros((1, 3), np.float32)
+        return data.Batch(0, picture, label, offset, flip, noise, index)
+
+    def upload(self, batch: data.Batch) -> tuple[Array, Array]:
+        """The net's input (channels, crop, crop, pictures) and the labels, on its input device."""
+        device, count = self.net.input_device, len(batch)
+        if count not in self._inputs:
+            channels = batch.pictures.shape[3]
+            self._inputs[count] = device.empty((channels, self.crop, self.crop, count))
+        images = self._inputs[count]
+        ops.augment(
+            images,
+            device.upload(batch.pictures),
+            device.upload(batch.offsets),
+            device.upload(batch.flips),
+            self._mean,
+            device.upload(batch.noise),
+        )
+        return images, device.upload(batch.labels)
+
+    def probabilities(self, batch: data.Batch, views: int = 1) -> np.ndarray:
+        """(pictures, outputs) float32; with 10 views the mean over them (paper, section 4.1)."""
+        if views == 1:
+            return self._probabilities(batch)
+        if views != 10:
+            raise ValueError(f"{views} views: give 1 (centre crop) or 10 (paper, section 4.1)")
+        return sum(self._probabilities(view) for view in data.ten_views(batch, self.crop)) / views
+
+    def _probabilities(self, batch: data.Batch) -> np.ndarray:
+        images, _ = self.upload(batch)
+        self.net.forward(images, None, train=False, step=0)
+        return self.net.probabilities()
+
+
+def _statistics_from(tensors: dict[str, np.ndarray]) -> data.Statistics:
+    values = {field.name: tensors[DATA_PREFIX + field.name] for field in fields(data.Statistics)}
+    return data.Statistics(**{**values, "pictures": int(values["pictures"])})

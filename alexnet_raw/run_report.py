@@ -1,0 +1,88 @@
+"""What a run tells: a line per epoch, warnings, and the files in its folder besides checkpoints."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from alexnet_raw import plots
+from alexnet_raw.model import Model
+
+Record = dict[str, Any]  # of one epoch; `training.Run` makes it, history.jsonl keeps it
+
+
+def epoch_line(record: Record, epochs: int) -> str:
+    """One line for one epoch of the history."""
+    parts = [f"epoch {record['epoch']:>{len(str(epochs))}}/{epochs}"]
+    for name, label in (("train", "train"), ("validation", "val")):
+        if score := record[name]:
+            parts.append(f"{label} loss {score['loss']:.4f} error {score['top1']:.2%}")
+    if score := record["validation"]:
+        parts[-1] += f" (top-5 {score['topk']:.2%})"
+    parts.append(f"rate {record['rate']:.2g}")
+    parts.append(f"{record['images_per_second']:,.0f} images/s, stall {record['stall']:.0%}")
+    return " | ".join(parts)
+
+
+def best_epoch(history: list[Record]) -> Record | None:
+    """The epoch with the lowest validation error."""
+    records = [record for record in history if record["validation"]]
+    return min(records, key=lambda record: record["validation"]["top1"], default=None)
+
+
+def not_learning(history: list[Record], classes: int) -> str | None:
+    """What to try, if the loss of the first epochs stays where guessing leaves it.
+
+    Guessing among n classes costs ln n. Said once, after the third epoch.
+    """
+    chance = math.log(classes)
+    losses = [record["train"]["loss"] for record in history]
+    if len(losses) != 3 or losses[2] < 0.98 * max(chance, losses[1]):
+        return None
+    return (
+        f"the loss stays at {losses[2]:.3f}; guessing among {classes} classes costs {chance:.3f}. "
+        "Try a rate 3 times higher or lower (--lr), larger first weights (initW; the authors "
+        "ran 0.03 in conv3 to conv5: --net alexnet-2012), and look whether the pictures are in "
+        "the right class folders"
+    )
+
+
+def write_history(folder: Path, history: list[Record]) -> None:
+    """history.jsonl, whole: a resumed run may have gone back to an earlier epoch."""
+    lines = "".join(json.dumps(record) + "\n" for record in history)
+    (folder / "history.jsonl").write_text(lines)
+
+
+def draw(folder: Path, history: list[Record], model: Model) -> None:
+    """learning-curve.png and filters.png."""
+    name = model.spec.name
+    plots.learning_curve(folder / "learning-curve.png", history, name)
+    if banks := first_filters(model):
+        plots.filters(folder / "filters.png", banks, f"{name}: filters of layer 1")
+
+
+def first_filters(model: Model) -> dict[str, np.ndarray]:
+    """Layer name -> weights (channels, height, width, filters) of the convs that see the pictures."""
+    return {
+        layer.name: model.net.parameters[f"{layer.name}.weights0"].value.numpy()
+        for layer in model.spec
+        if layer.type == "conv" and layer.inputs == [model.spec.pictures.name]
+    }
+
+
+def progress_bar(pictures: int, what: str) -> tqdm:
+    """A bar on stderr that counts pictures; in a log file one line each half minute."""
+    return tqdm(
+        total=pictures,
+        desc=what,
+        unit=" images",
+        leave=False,
+        dynamic_ncols=True,
+        mininterval=0.1 if sys.stderr.isatty() else 30,
+    )

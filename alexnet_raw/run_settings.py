@@ -1,0 +1,116 @@
+"""What determines a run: its settings, and the net, pictures and folder that they name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from alexnet_raw import checkpoint, data, layer_file
+from alexnet_raw.layer_file import LayerFileError
+from alexnet_raw.net_spec import NetSpec
+
+PAPER_EPOCHS = 90
+EPOCHS = {"alexnet-mini": 12}  # of packaged nets that need fewer
+EMBEDDED = "the embedded Fashion-MNIST"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What determines a run, besides the pictures. Kept in its checkpoints.
+
+    None means: whatever suits the net; `resolved` fills it in.
+    """
+
+    net: str = "alexnet-mini"  # a packaged net, or a layer-definition file
+    params: str | None = None  # the layer-parameter file of such a file
+    data: str | None = None  # a folder; None is the embedded Fashion-MNIST
+    outputs: int | str | None = None  # of the last layer; "auto": as many as the data has classes
+    epochs: int | None = None
+    batch_size: int = 128
+    lr: float | None = None  # the largest rate of any weights; None: as the parameter file says
+    schedule: str | None = None  # "file": as the parameter file says; "plateau": see plateau.py
+    seed: int = 1
+    save_every: int = 1  # epochs
+
+    def resolved(self, spec: NetSpec) -> Settings:
+        """With epochs and schedule. A file of constant rates means the paper's plateau schedule."""
+        epochs = self.epochs or EPOCHS.get(self.net, PAPER_EPOCHS)
+        scheduled = any(rate.schedule.kind != "default" for rate in weight_rates(spec))
+        schedule = self.schedule or ("file" if scheduled else "plateau")
+        return replace(self, epochs=epochs, schedule=schedule)
+
+
+def weight_rates(spec: NetSpec) -> list:
+    """The learning rates of all weights (not biases) that learn."""
+    shapes = spec.shapes(input_shape(spec))
+    parameters = (
+        parameter
+        for layer in spec
+        for parameter in layer.parameters([shapes[name] for name in layer.inputs])
+    )
+    rates = [p.rate for p in parameters if p.name.startswith("weights") and p.rate.eps > 0]
+    if not rates:
+        raise LayerFileError(
+            f"net {spec.name}: no layer has a learning rate (epsW) above 0, so nothing would learn"
+        )
+    return rates
+
+
+def input_shape(spec: NetSpec) -> tuple[int, int, int]:
+    """(channels, height, width) of the net's input; sources bring three channels."""
+    if spec.crop is None:
+        raise spec.pictures.error("crop", "missing: write the size of the pictures, e.g. crop=224")
+    if spec.channels not in (None, 3):
+        raise LayerFileError(
+            f"net {spec.name}: its first layer reads {spec.channels} channels, but pictures have 3 "
+            "(grey ones three equal ones): write channels=3 there"
+        )
+    return (3, spec.crop, spec.crop)
+
+
+def load_spec(net: str, params: str | None = None) -> NetSpec:
+    """The packaged net of that name, or the one of a pair of layer files."""
+    if params is not None:
+        return layer_file.load(net, params)
+    if net not in layer_file.packaged() and (net.endswith(".cfg") or "/" in net):
+        raise ValueError(f"{net} needs its layer-parameter file: give it with --params FILE")
+    return layer_file.load_packaged(net)
+
+
+def with_outputs(spec: NetSpec, wish: int | str | None, classes: int) -> NetSpec:
+    """The net with enough outputs for the classes: its own, if they suffice and no others asked."""
+    if wish is None:
+        wish = max(classes, spec.classes or 0)
+    outputs = classes if wish == "auto" else int(wish)
+    if outputs < classes:
+        raise ValueError(
+            f"--classes {outputs}: the data has {classes} classes; give at least as many, or auto"
+        )
+    return spec if outputs == spec.classes else spec.with_classes(outputs)
+
+
+def open_sources(
+    path: str | None, crop: int, classes: list[str] | None = None
+) -> tuple[data.Source, data.Source | None]:
+    """Training and validation pictures (None where there are none)."""
+    size = data.picture_size(crop)
+    train = data.open(path, "train", size=size, classes=classes)
+    try:
+        return train, data.open(path, "val", size=size, classes=train.classes)
+    except data.NoValidationPictures:
+        return train, None
+
+
+def new_folder(wish: Path | None, name: str) -> Path:
+    """A folder for a new run that holds none yet: the one wished for, or runs/NAME[-N]."""
+    if wish is None:
+        wish, number = Path("runs") / name, 1
+        while wish.exists():
+            number += 1
+            wish = Path("runs") / f"{name}-{number}"
+    elif (wish / checkpoint.FILE_NAME).exists():
+        raise ValueError(
+            f"{wish} holds a run already: go on with it (--resume {wish}), or choose another "
+            "folder with --output"
+        )
+    return wish

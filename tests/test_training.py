@@ -1,0 +1,324 @@
+"""Training: what is repeated is equal to the bit, what goes wrong is said."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from alexnet_raw import checkpoint, run_report, run_settings
+from alexnet_raw.checkpoint import CheckpointError
+from alexnet_raw.device import parse_devices
+from alexnet_raw.plateau import Plateau
+from alexnet_raw.run_settings import Settings, new_folder
+from alexnet_raw.training import Run, TrainingError
+from tests import tiny_run
+
+EPOCHS, BATCHES = 3, math.ceil(tiny_run.TRAIN / tiny_run.BATCH)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> Settings:
+    folder = tmp_path_factory.mktemp("tiny")
+    net, params = tiny_run.write_net(folder)
+    pictures = tiny_run.write_pictures(folder / "pictures")
+    return Settings(net, params, pictures, epochs=EPOCHS, batch_size=tiny_run.BATCH)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(settings, tmp_path_factory) -> Path:
+    return train(settings, tmp_path_factory.mktemp("uninterrupted"))
+
+
+def train(settings: Settings, folder: Path, devices: str = "cpu") -> Path:
+    assert Run.start(settings, parse_devices(devices), folder).train() == 0
+    return folder
+
+
+def same(one: Path, other: Path) -> None:
+    """Equal weights, velocities and history, to the bit; times aside."""
+    a, b = checkpoint.load(one), checkpoint.load(other)
+    assert a.tensors.keys() == b.tensors.keys()
+    for name, array in a.tensors.items():
+        np.testing.assert_array_equal(array, b.tensors[name], err_msg=name)
+    for measure in ("train", "validation", "rate"):
+        for x, y in zip(a.metadata["run"]["history"], b.metadata["run"]["history"], strict=True):
+            assert x[measure] == y[measure]
+
+
+# ---- equal to the bit
+
+
+def test_the_same_seed_twice(settings, uninterrupted, tmp_path):
+    same(uninterrupted, train(settings, tmp_path))
+
+
+def test_another_seed_differs(settings, uninterrupted, tmp_path):
+    other = checkpoint.load(train(replace(settings, seed=2), tmp_path)).tensors
+    first = checkpoint.load(uninterrupted).tensors
+    assert not np.array_equal(first["conv1a.weights0"], other["conv1a.weights0"])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_any_number_of_threads(settings, uninterrupted, tmp_path, threads):
+    device = parse_devices("cpu")[0]
+    try:
+        device.module.set_threads(threads)
+        Run.start(settings, [device], tmp_path, threads=threads).train()
+    finally:
+        device.module.set_threads(0)
+    same(uninterrupted, tmp_path)
+
+
+def test_one_device_and_two(settings, uninterrupted, tmp_path):
+    same(uninterrupted, train(settings, tmp_path, "cpu,cpu"))
+
+
+@pytest.mark.parametrize("stop", [1, BATCHES - 1, BATCHES, BATCHES + 2, EPOCHS * BATCHES])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_and_resumed(settings, uninterrupted, tmp_path, monkeypatch, capsys, stop, number):
+    """A real signal after batch ``stop`` of the run; with BATCHES it comes before validation."""
+    run = Run.start(settings, parse_devices("cpu"), tmp_path)
+    train_batch = run._train_batch
+
+    def train_batch_and_kill(batch):
+        train_batch(batch)
+        if run.step == stop:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(run, "_train_batch", train_batch_and_kill)
+    assert run.train() == 128 + number
+    printed = capsys.readouterr()
+    assert "Stopping after this batch" in printed.err
+    assert f"alexnet-raw train --resume {tmp_path}" in printed.out
+    position = checkpoint.load_metadata(tmp_path)["run"]
+    assert position["epoch"] * BATCHES + position["batch"] == stop
+    assert Run.resume(tmp_path, parse_devices("cpu,cpu")).train() == 0
+    same(uninterrupted, tmp_path)
+
+
+def test_interrupted_while_validating(settings, uninterrupted, tmp_path, monkeypatch):
+    run = Run.start(settings, parse_devices("cpu"), tmp_path)
+    probabilities, calls = run.model.probabilities, []
+
+    def probabilities_and_kill(*arguments):
+        calls.append(1)
+        if len(calls) == 3:  # the first batch of the second epoch's validation
+            os.kill(os.getpid(), signal.SIGINT)
+        return probabilities(*arguments)
+
+    monkeypatch.setattr(run.model, "probabilities", probabilities_and_kill)
+    assert run.train() == 130
+    position = checkpoint.load_metadata(tmp_path)["run"]
+    assert (position["epoch"], position["batch"]) == (1, BATCHES)
+    assert Run.resume(tmp_path, parse_devices("cpu")).train() == 0
+    same(uninterrupted, tmp_path)
+
+
+def test_the_handlers_of_signals_come_back(settings, tmp_path):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    train(replace(settings, epochs=1), tmp_path)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_more_epochs_on_resume(settings, tmp_path):
+    train(replace(settings, epochs=1), tmp_path)
+    assert Run.resume(tmp_path, parse_devices("cpu"), epochs=2).train() == 0
+    assert len(checkpoint.load_metadata(tmp_path)["run"]["history"]) == 2
+
+
+# ---- what a run learns and leaves behind
+
+
+def test_it_learns_and_writes_its_files(settings, tmp_path, capsys):
+    train(replace(settings, epochs=8), tmp_path)
+    history = checkpoint.load_metadata(tmp_path)["run"]["history"]
+    assert history[-1]["train"]["loss"] < 0.7 * history[0]["train"]["loss"]
+    assert history[-1]["validation"]["top1"] < 0.2  # guessing: 0.67
+    assert [record["train"]["pictures"] for record in history] == [tiny_run.TRAIN] * 8
+    assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 8
+    for name in ("learning-curve.png", "filters.png"):
+        assert (tmp_path / name).stat().st_size > 1000
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"^epoch \d/8 \| train loss .* \| val loss", printed, re.M)) == 8
+
+
+def test_without_validation_pictures(settings, tmp_path, capsys):
+    pictures = tiny_run.write_pictures(tmp_path / "pictures", validation=False)
+    train(replace(settings, data=pictures), tmp_path / "run")
+    assert "no validation pictures" in capsys.readouterr().out
+    metadata = checkpoint.load_metadata(tmp_path / "run")
+    assert metadata["best"] is None
+    assert (tmp_path / "run" / "learning-curve.png").exists()
+
+
+def test_lr_scales_all_rates(settings, tmp_path):
+    run = Run.start(replace(settings, lr=0.02), parse_devices("cpu"), tmp_path)
+    assert run.rate == pytest.approx(0.02)
+    assert run.rate_scale == pytest.approx(20)  # the parameter file says 0.001
+    assert run.progress == 0
+    run.epoch = EPOCHS
+    assert run.rate == pytest.approx(0.02 / 5)  # exp[tgtFactor=5]
+
+
+def test_save_every(settings, tmp_path, monkeypatch):
+    saved = []
+    run = Run.start(replace(settings, save_every=2), parse_devices("cpu"), tmp_path)
+    monkeypatch.setattr(run, "save", lambda: saved.append(run.epoch))
+    run.train()
+    assert saved == [2, 3]
+
+
+# ---- what goes wrong
+
+
+def test_a_loss_that_is_not_a_number(settings, tmp_path):
+    run = Run.start(replace(settings, lr=1e12), parse_devices("cpu"), tmp_path)
+    with pytest.raises(
+        TrainingError, match=r"the loss became (nan|inf) in epoch 1.*--lr 9e\+10 \(it is 9e"
+    ):
+        run.train()
+    assert not (tmp_path / checkpoint.FILE_NAME).exists()
+
+
+def test_a_net_that_does_not_learn_is_told_once(settings, tmp_path, capsys):
+    train(replace(settings, lr=1e-12, epochs=5), tmp_path)
+    err = capsys.readouterr().err
+    assert err.count("the loss stays at") == 1
+    assert "costs 1.099" in err  # ln 3
+
+
+def test_not_learning_is_judged_after_three_epochs():
+    def after(*losses):
+        return run_report.not_learning([{"train": {"loss": loss}} for loss in losses], 1000)
+
+    assert after(6.91, 6.91, 6.90)
+    assert after(6.91, 6.91) is None
+    assert after(6.91, 6.91, 6.90, 6.90) is None  # said already
+    assert after(6.91, 6.5, 6.1) is None
+    assert after(9.5, 8.2, 7.1) is None  # still falling
+
+
+def test_other_pictures_on_resume(settings, uninterrupted, tmp_path):
+    folder = tmp_path / "more"
+    tiny_run.write_pictures(folder)
+    (folder / "train-images-idx3-ubyte").unlink()
+    (folder / "train-labels-idx1-ubyte").unlink()
+    for kind in ("images-idx3", "labels-idx1"):
+        source = Path(settings.data) / f"t10k-{kind}-ubyte"
+        (folder / f"train-{kind}-ubyte").write_bytes(source.read_bytes())
+    with pytest.raises(TrainingError, match=r"begun on 45 pictures, but .*more has 20"):
+        Run.resume(uninterrupted, parse_devices("cpu"), data=str(folder))
+
+
+def test_a_damaged_checkpoint_is_named(uninterrupted, tmp_path):
+    saved = checkpoint.load(uninterrupted)
+    for part in ("run", "net", "classes"):
+        metadata = {key: value for key, value in saved.metadata.items() if key != part}
+        path = tmp_path / f"no-{part}.safetensors"
+        checkpoint.save(path, replace(saved, metadata=metadata))
+        with pytest.raises(CheckpointError, match=f"{path.name}.*'{part}'"):
+            Run.resume(path, parse_devices("cpu"))
+    tensors = {name: a for name, a in saved.tensors.items() if name != "fc3.biases"}
+    checkpoint.save(tmp_path / "less.safetensors", replace(saved, tensors=tensors))
+    with pytest.raises(CheckpointError, match=r"less\.safetensors.*fc3\.biases"):
+        Run.resume(tmp_path / "less.safetensors", parse_devices("cpu"))
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(settings, tmp_path, monkeypatch):
+    run = Run.start(settings, parse_devices("cpu"), tmp_path)
+    save_file, calls = checkpoint.save_file, []
+
+    def full_at_the_second_epoch(*arguments, **keywords):
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        save_file(*arguments, **keywords)
+
+    monkeypatch.setattr(checkpoint, "save_file", full_at_the_second_epoch)
+    with pytest.raises(CheckpointError, match=r"No space left on device.*untouched"):
+        run.train()
+    assert len(checkpoint.load_metadata(tmp_path)["run"]["history"]) == 1
+
+
+# ---- settings
+
+
+def test_outputs(settings):
+    spec = run_settings.load_spec(settings.net, settings.params)
+    assert run_settings.with_outputs(spec, None, 3) is spec
+    assert run_settings.with_outputs(spec, None, 2).classes == 3  # enough: kept
+    assert run_settings.with_outputs(spec, None, 7).classes == 7
+    assert run_settings.with_outputs(spec, "auto", 2).classes == 2
+    assert run_settings.with_outputs(spec, 12, 2).classes == 12
+    assert "12 outputs" in run_settings.with_outputs(spec, 12, 2).notes[0]
+    with pytest.raises(ValueError, match="the data has 4 classes"):
+        run_settings.with_outputs(spec, 3, 4)
+
+
+def test_constant_rates_mean_the_plateau_schedule(settings):
+    spec = run_settings.load_spec(settings.net, settings.params)
+    assert settings.resolved(spec).schedule == "file"
+    paper = Settings("alexnet").resolved(run_settings.load_spec("alexnet"))
+    assert (paper.schedule, paper.epochs) == ("plateau", 90)
+    assert Settings("alexnet", schedule="file", epochs=2).resolved(spec).schedule == "file"
+
+
+def test_a_net_without_rates_is_refused(tmp_path):
+    net, params = tiny_run.write_net(tmp_path)
+    text = Path(params).read_text()
+    Path(params).write_text(re.sub(r"epsW=[\d.,]+", lambda m: re.sub(r"[1-9]", "0", m[0]), text))
+    with pytest.raises(ValueError, match="nothing would learn"):
+        Settings(net, params).resolved(run_settings.load_spec(net, params))
+
+
+def test_folders_of_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert new_folder(None, "net") == Path("runs/net")
+    Path("runs/net").mkdir(parents=True)
+    Path("runs/net-2").mkdir()
+    assert new_folder(None, "net") == Path("runs/net-3")
+    assert new_folder(Path("runs/net"), "net") == Path("runs/net")  # empty
+    (Path("runs/net") / checkpoint.FILE_NAME).touch()
+    with pytest.raises(ValueError, match="holds a run already"):
+        new_folder(Path("runs/net"), "net")
+
+
+# ---- the paper's schedule
+
+
+def test_plateau_divides_three_times():
+    plateau = Plateau()
+    assert not any(plateau.update(error) for error in (0.9, 0.8, 0.7))
+    falls = [plateau.update(0.7) for _ in range(Plateau.PATIENCE * 5)]
+    where = [i + 1 for i, fell in enumerate(falls) if fell]
+    assert where == [Plateau.PATIENCE * n for n in (1, 2, 3)]
+    assert plateau.scale == pytest.approx(1e-3)
+
+
+def test_plateau_waits_after_an_improvement():
+    plateau = Plateau()
+    for error in [0.5] * Plateau.PATIENCE + [0.4] + [0.45] * (Plateau.PATIENCE - 1):
+        assert not plateau.update(error)
+    assert plateau.update(0.45)
+
+
+def test_plateau_survives_a_checkpoint():
+    for plateau in (Plateau(), Plateau(0.1, 1, 0.25, 2)):
+        assert Plateau.from_json(plateau.to_json()) == plateau
+    assert Plateau().to_json()["best"] is None
+
+
+def test_plateau_in_a_run(settings, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Plateau, "PATIENCE", 1)
+    train(replace(settings, schedule="plateau", epochs=6, lr=1e-9), tmp_path)
+    assert "has stopped falling: rate 1e-10" in capsys.readouterr().out
+    rates = [record["rate"] for record in checkpoint.load_metadata(tmp_path)["run"]["history"]]
+    assert rates[0] == pytest.approx(1e-9)
+    assert rates[-1] == pytest.approx(1e-12)
