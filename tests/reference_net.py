@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from alexnet_raw.neuron import IDENT
 from alexnet_raw.reference import conv, dropout, fc, lrn, pool, rnorm, softmax
 from alexnet_raw.reference import logloss as log_loss
 from alexnet_raw.reference import neuron as activation
@@ -48,7 +47,7 @@ class ReferenceNet:
                 z += self.values[f"{layer.name}.biases"][:, None]
                 return activation.forward(z, layer.neuron)[:, None, None]
             case "pool":
-                return pool.forward(inputs[0], *_window(layer), layer.neuron)
+                return activation.forward(_pooled(layer, inputs[0]), layer.neuron)
             case "cmrnorm":
                 return lrn.forward(inputs[0], **layer.settings)
             case "rnorm":
@@ -75,8 +74,8 @@ class ReferenceNet:
             case "pool":
                 # Through the neuron first, so that it may be any; then through the plain pooling.
                 dpooled = activation.backward(dout, self.out[layer.name], layer.neuron)
-                pooled = pool.forward(inputs[0], *_window(layer), IDENT)
-                return [pool.backward(dpooled, inputs[0], pooled, *_window(layer), IDENT)]
+                pooled = _pooled(layer, inputs[0])
+                return [pool.backward(dpooled, inputs[0], pooled, *_window(layer))]
             case "cmrnorm":
                 return [lrn.backward(dout, inputs[0], **layer.settings)]
             case "rnorm":
@@ -112,6 +111,11 @@ class ReferenceNet:
 
 def _geometry(layer, i):
     return layer.strides[i], layer.paddings[i], layer.groups[i]
+
+
+def _pooled(layer, inp):
+    outputs = slice(layer.outputs or None)  # fewer than usual, if the layer says so
+    return pool.forward(inp, *_window(layer))[:, outputs, outputs]
 
 
 def _window(layer):

@@ -172,6 +172,11 @@ def test_keys_in_any_case_and_inline_comments():
     assert parse(text)["conv1"].sizes == [5]
 
 
+def test_pool_outputs_can_be_given():
+    shapes = parse(DEFINITION.replace("outputsX=0", "outputsX=3")).shapes()
+    assert shapes["pool1"] == (8, 3, 3)
+
+
 def test_hs_can_be_disabled():
     assert parse(parameters=PARAMETERS + "[drop]\nenable=0\n")["drop"].keep == 1
 
@@ -197,12 +202,12 @@ DEFINITION_ERRORS = [
     ("pool=max", "pool=rand", r"\[pool1\] pool: 'rand' is not one of max, avg"),
     ("start=0", "start=-3", r"\[pool1\] start: the first window, 3 wide, misses the picture"),
     ("start=0", "start=9", r"\[pool1\] start: is outside the 9 pixels of 'conv1'"),
-    ("outputsX=0", "outputsX=9", r"\[pool1\] outputsX: only 0 or .*: 4"),
+    ("outputsX=0", "outputsX=6", r"\[pool1\] outputsX: window 6 would start outside, at 10"),
     ("neuron=relu", "neuron=gelu", r"\[conv1\] neuron: unknown neuron 'gelu': known are ident, relu"),
     ("neuron=tanh[1.7159,0.6667]", "neuron=tanh[2]", r"\[pool1\] neuron: .*write tanh\[a,b\]"),
     ("sharedBiases=1", "sharedBiases=0", r"\[conv1\] sharedBiases: '0' is not supported; use"),
     ("sharedBiases=1", "initWFunc=a.b()", r"\[conv1\] initWFunc: 'a.b\(\)' is not supported; remove"),
-    ("keep=0.25", "keep=1.5", r"\[drop\] keep: is 1.5, but is a probability"),
+    ("keep=0.25", "keep=1.5", r"\[drop\] keep: is 1.5, but must be above 0 and at most 1"),
     ("gpu=1", "gpu=-1", r"\[conv1\] gpu: is -1, but must be at least 0"),
     ("dataIdx=1", "dataIdx=0", r"\[labels\] dataIdx: 'data' already brings the pictures"),
     ("dataIdx=1", "dataIdx=2", r"\[labels\] dataIdx: '2' is not one of 0, 1"),

@@ -18,9 +18,9 @@ class Dropout(Layer):
 
     def __init__(self, keys: Keys, params: Keys):
         super().__init__(keys, params)
-        self.keep = keys.number("keep", 0.5, least=0)
-        if self.keep > 1:
-            raise keys.error("keep", f"is {self.keep}, but is a probability, at most 1")
+        self.keep = keys.number("keep", 0.5)
+        if not 0 < self.keep <= 1:
+            raise keys.error("keep", f"is {self.keep}, but must be above 0 and at most 1")
         if not params.flag("enable", True):
             self.keep = 1.0
         # The mask follows the name, not the place in the file or the device.

@@ -22,9 +22,9 @@ class Lrn(Layer):
         keys.only("blocked", "0")
         self.settings = {
             "size": keys.integer("size", least=1),
-            "scale": params.number("scale"),
+            "scale": params.number("scale", least=0),
             "power": params.number("pow"),
-            "min_div": params.number("minDiv", 1.0),
+            "min_div": params.number("minDiv", 1.0, least=1e-6),
         }
 
     def output_shape(self, inputs: list[Shape]) -> Shape:

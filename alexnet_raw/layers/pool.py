@@ -34,9 +34,12 @@ class Pool(Layer):
         channels, *pixels = inputs[0]
         if self.start >= min(pixels):
             raise self.error("start", f"is outside the {min(pixels)} pixels of {self.inputs[0]!r}")
+        if self.outputs:
+            last = self.start + (self.outputs - 1) * self.stride
+            if last >= min(pixels):
+                raise self.error("outputsX", f"window {self.outputs} would start outside, at {last}")
+            return (channels, self.outputs, self.outputs)
         sizes = [pool_output_size(p, self.size, self.stride, self.start) for p in pixels]
-        if self.outputs and sizes != [self.outputs] * 2:
-            raise self.error("outputsX", f"only 0 or what covers the picture once: {sizes[0]}")
         return (channels, *sizes)
 
     def scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
