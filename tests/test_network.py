@@ -68,7 +68,8 @@ def two_towers() -> layer_file.NetSpec:
         net.add(
             f"pool3{t}",
             f"conv3{t}",
-            "type=pool pool=avg channels=6 sizeX=3 stride=1 start=-1 outputsX=2 neuron=tanh[2,0.5]",
+            "type=pool pool=avg channels=6 sizeX=3 stride=1 start=-2"
+            f" outputsX={gpu + 1} neuron=tanh[2,0.5]",
         )
         net.add(f"relu3{t}", f"pool3{t}", "type=neuron neuron=relu")
         # Readers of the other device whose gradients cannot be added in place.
