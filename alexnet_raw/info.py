@@ -71,8 +71,6 @@ def _describe(build: dict[str, Any]) -> Iterator[str]:
         yield "architectures " + " ".join(str(name) for name in names)
     if compiler := build.get("compiler"):
         yield str(compiler)
-    if isa := build.get("isa"):
-        yield str(isa)
     if build.get("lanes", 1) != 1:
         yield f"vectors of {build['lanes']} floats"
     if flags := build.get("flags"):
@@ -80,9 +78,11 @@ def _describe(build: dict[str, Any]) -> Iterator[str]:
 
 
 def _cpu() -> str:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = os.environ.get("OMP_NUM_THREADS", cores)
-    return f"usable: {_cpu_model()}, {cores} cores, {threads} threads (--threads sets them)"
+    try:
+        threads = _module("_cpu").threads()
+    except ImportError:
+        return "not usable: see above"
+    return f"usable: {_cpu_model()}, {threads} threads (--threads changes that)"
 
 
 def _cpu_model() -> str:

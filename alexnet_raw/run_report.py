@@ -76,10 +76,11 @@ def first_filters(model: Model) -> dict[str, np.ndarray]:
     }
 
 
-def progress_bar(pictures: int, what: str) -> tqdm:
+def progress_bar(pictures: int, what: str, done: int = 0) -> tqdm:
     """A bar on stderr that counts pictures; in a log file one line each half minute."""
     return tqdm(
         total=pictures,
+        initial=done,
         desc=what,
         unit=" images",
         leave=False,

@@ -33,11 +33,15 @@ class Settings:
     save_every: int = 1  # epochs
 
     def resolved(self, spec: NetSpec) -> Settings:
-        """With epochs and schedule. A file of constant rates means the paper's plateau schedule."""
+        """With epochs, schedule and an absolute path of the data.
+
+        A file of constant rates means the paper's plateau schedule.
+        """
+        path = self.data and str(Path(self.data).expanduser().resolve())
         epochs = self.epochs or EPOCHS.get(self.net, PAPER_EPOCHS)
         scheduled = any(rate.schedule.kind != "default" for rate in weight_rates(spec))
         schedule = self.schedule or ("file" if scheduled else "plateau")
-        return replace(self, epochs=epochs, schedule=schedule)
+        return replace(self, epochs=epochs, schedule=schedule, data=path)
 
 
 def weight_rates(spec: NetSpec) -> list:

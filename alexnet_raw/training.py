@@ -118,6 +118,11 @@ class Run:
             run._set_state(state)
         except KeyError as error:
             raise CheckpointError(f"{path} lacks {error}: it is damaged; use another") from error
+        if run.epoch >= settings.epochs:
+            raise TrainingError(
+                f"{path} has been trained for {run.epoch} epochs, all of its run; "
+                f"--epochs {run.epoch + 1} or more trains it further"
+            )
         return run
 
     def _state(self) -> dict[str, Any]:
@@ -204,8 +209,7 @@ class Run:
     def _train_epoch(self, interrupts: Interrupts) -> bool:
         """The rest of an epoch, its validation and its files; False if interrupted before."""
         batches = self.train_loader.epoch(self.epoch, self.batch)
-        with self._bar(self.train_loader, "train") as bar, closing(batches):
-            bar.update(self.score.pictures)
+        with self._bar(self.train_loader, "train", self.score.pictures) as bar, closing(batches):
             while not interrupts.signal:
                 began = time.perf_counter()
                 batch = next(batches, None)
@@ -317,6 +321,6 @@ class Run:
             print(f"resumed in epoch {self.epoch + 1}, after batch {self.batch}")
         sys.stdout.flush()
 
-    def _bar(self, loader: data.Loader, what: str) -> Any:
+    def _bar(self, loader: data.Loader, what: str, done: int = 0) -> Any:
         what = f"{what} {self.epoch + 1}/{self.settings.epochs}"
-        return run_report.progress_bar(len(loader.source), what)
+        return run_report.progress_bar(len(loader.source), what, done)

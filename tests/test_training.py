@@ -133,6 +133,11 @@ def test_more_epochs_on_resume(settings, tmp_path):
     assert len(checkpoint.load_metadata(tmp_path)["run"]["history"]) == 2
 
 
+def test_a_finished_run_is_not_resumed(uninterrupted):
+    with pytest.raises(TrainingError, match=r"trained for 3 epochs.*--epochs 4"):
+        Run.resume(uninterrupted, parse_devices("cpu"))
+
+
 # ---- what a run learns and leaves behind
 
 
