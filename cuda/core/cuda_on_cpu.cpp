@@ -15,7 +15,7 @@
 
 namespace cuda_on_cpu {
 
-thread_local Coordinates coordinates;
+__thread Coordinates coordinates;
 
 Execution& execution() {
     static Execution settings;
@@ -28,6 +28,8 @@ int core_count() {
 }
 
 namespace {
+
+dim3 extent(uint3 d) { return {d.x, d.y, d.z}; }
 
 std::string text(dim3 d) {
     return "(" + std::to_string(d.x) + ", " + std::to_string(d.y) + ", " + std::to_string(d.z) + ")";
@@ -125,8 +127,8 @@ void Core::run_block(const Launch& launch, const std::function<void()>& thread, 
     prepare_shared(launch.shared_bytes);
     launch_ = &launch;
     coordinates.block = position(block, launch.grid);
-    coordinates.block_dim = launch.block;
-    coordinates.grid_dim = launch.grid;
+    coordinates.block_dim = {launch.block.x, launch.block.y, launch.block.z};
+    coordinates.grid_dim = {launch.grid.x, launch.grid.y, launch.grid.z};
     const auto n = unsigned(volume(launch.block));
     const Ordering order(n, block + 1);
     barriers_ = launch.barriers && n > 1;
@@ -138,7 +140,7 @@ void Core::run_block(const Launch& launch, const std::function<void()>& thread, 
 
 void Core::run_plain(const std::function<void()>& thread, const Ordering& order, unsigned n) {
     for (unsigned i = 0; i < n; ++i) {
-        coordinates.thread = position(order(i), coordinates.block_dim);
+        coordinates.thread = position(order(i), extent(coordinates.block_dim));
         thread();
     }
 }
@@ -205,7 +207,7 @@ bool Core::release_waiting(const Launch& launch, unsigned n) {
     std::string where = first ? std::string(" of ") + first->file + ":" + std::to_string(first->line)
                               : std::string(" of a warp");
     throw KernelError(launch.name + ", block " +
-                      text({coordinates.block.x, coordinates.block.y, coordinates.block.z}) +
+                      text(extent(coordinates.block)) +
                       ": divergent barrier: " + std::to_string(at_barrier) + " of " +
                       std::to_string(n) + " threads wait at the barrier" + where + ", " +
                       std::to_string(finished) + " have finished" +
@@ -214,7 +216,7 @@ bool Core::release_waiting(const Launch& launch, unsigned n) {
 
 void Core::wait_for_block(const char* file, int line) {
     if (!barriers_) {
-        if (volume(coordinates.block_dim) == 1) return;
+        if (volume(extent(coordinates.block_dim)) == 1) return;
         throw KernelError(launch_->name + " has a barrier (" + file + ":" + std::to_string(line) +
                           ") but was launched without: use launch_with_barriers");
     }
@@ -227,7 +229,7 @@ void Core::wait_for_block(const char* file, int line) {
 
 void Core::wait_for_warp() {
     if (!barriers_) {
-        if (volume(coordinates.block_dim) == 1) return;
+        if (volume(extent(coordinates.block_dim)) == 1) return;
         throw KernelError(launch_->name + " uses warp operations: use launch_with_barriers");
     }
     threads_[current_].state = State::at_warp;

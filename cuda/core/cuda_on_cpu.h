@@ -49,10 +49,9 @@ Execution& execution();
 int core_count();  // cores that a launch now uses
 
 struct Coordinates {
-    uint3 thread, block;
-    dim3 block_dim, grid_dim;
+    uint3 thread, block, block_dim, grid_dim;
 };
-extern thread_local Coordinates coordinates __attribute__((tls_model("initial-exec")));
+extern __thread Coordinates coordinates __attribute__((tls_model("initial-exec")));
 
 struct Launch {
     std::string name;

@@ -74,6 +74,29 @@ __device__ __forceinline__ void store(float* p, V v, index_t count) {
         for (int i = 0; i < int(count); ++i) p[i] = v[i];
 }
 
+// In place of a count: all lanes, known at compile time.
+struct AllLanes {};
+
+template <class V>
+__device__ __forceinline__ V load(const float* p, AllLanes) {
+    return load<V>(p);
+}
+
+template <class V>
+__device__ __forceinline__ void store(float* p, V v, AllLanes) {
+    store(p, v);
+}
+
+// Calls f(AllLanes) or, for a lane group at the ragged end of a row, f(count); count > 0. For loops
+// that load much a group: the test is made once.
+template <class V, class F>
+__device__ __forceinline__ void with_lanes(index_t count, F f) {
+    if (lane_count<V> == 1 || count >= lane_count<V>)
+        f(AllLanes{});
+    else if constexpr (lane_count<V> > 1)
+        f(count);
+}
+
 // The value whose lane i is f(i).
 template <class V, class F>
 __device__ __forceinline__ V make_lanes(F f) {
@@ -177,8 +200,7 @@ __attribute__((always_inline)) inline void swap_blocks(CpuLanes& upper, CpuLanes
 template <int step>
 __attribute__((always_inline)) inline void transpose_blocks(CpuLanes (&rows)[kCpuLanes]) {
     if constexpr (step < kCpuLanes) {
-        UNROLL
-        for (int i = 0; i < kCpuLanes; ++i)
+    UNROLL for (int i = 0; i < kCpuLanes; ++i)
             if (!(i & step))
                 swap_blocks<step>(rows[i], rows[i + step],
                                   std::make_integer_sequence<int, kCpuLanes>());

@@ -14,7 +14,8 @@
 #ifdef ALEXNET_RAW_CUDA
 
 #include <cuda_runtime.h>
-#define UNROLL _Pragma("unroll")
+#define UNROLL _Pragma("unroll")         // loops over registers
+#define UNROLL_ON_GPU _Pragma("unroll")  // loops that a CPU's compiler better leaves alone
 
 using Stream = cudaStream_t;
 
@@ -31,6 +32,7 @@ __device__ T* dynamic_shared() {
 
 #include "cuda_on_cpu.h"
 #define UNROLL _Pragma("GCC unroll 32")
+#define UNROLL_ON_GPU
 
 #endif
 

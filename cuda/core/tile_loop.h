@@ -30,13 +30,13 @@ struct alignas(N * sizeof(V) < 16 ? N * sizeof(V) : 16) Run {
 // Row i (of TM) and column group j (of TN / L) of the calling thread, within the block's tile.
 template <class Tile>
 __device__ __forceinline__ int row_of(int i) {
-    const int ty = int(threadIdx.x) / Tile::TX;
+    const int ty = Tile::threads == 1 ? 0 : int(threadIdx.x) / Tile::TX;
     return i / Tile::CM * (Tile::CM * Tile::TY) + ty * Tile::CM + i % Tile::CM;
 }
 
 template <class Tile>
 __device__ __forceinline__ int column_of(int j) {
-    const int tx = int(threadIdx.x) % Tile::TX;
+    const int tx = Tile::threads == 1 ? 0 : int(threadIdx.x) % Tile::TX;
     return (j / Tile::CN * (Tile::CN * Tile::TX) + tx * Tile::CN + j % Tile::CN) * Tile::L;
 }
 
@@ -46,39 +46,31 @@ __device__ __forceinline__ void multiply_pass(typename Tile::V (&r)[Tile::RM][Ti
                                               const float* b, int pm, int pn, int depth) {
     using V = typename Tile::V;
     int a_offset[Tile::RM / Tile::CM], b_offset[Tile::RN / Tile::CN];
-    UNROLL
-    for (int i = 0; i < Tile::RM / Tile::CM; ++i)
+    UNROLL for (int i = 0; i < Tile::RM / Tile::CM; ++i)
         a_offset[i] = a_index<Tile, kRows>(row_of<Tile>(pm * Tile::RM + i * Tile::CM), 0);
-    UNROLL
-    for (int j = 0; j < Tile::RN / Tile::CN; ++j)
+    UNROLL for (int j = 0; j < Tile::RN / Tile::CN; ++j)
         b_offset[j] = column_of<Tile>(pn * Tile::RN + j * Tile::CN);
 
     auto step = [&](int k) {
         V bv[Tile::RN];
-        UNROLL
-        for (int j = 0; j < Tile::RN; j += Tile::CN) {
+        UNROLL for (int j = 0; j < Tile::RN; j += Tile::CN) {
             if constexpr (Tile::CN == 1) {
                 bv[j] = load<V>(b + k * Tile::stride_b + b_offset[j]);
             } else {
                 using R = Run<V, Tile::CN>;
                 const R run =
                     *reinterpret_cast<const R*>(b + k * Tile::stride_b + b_offset[j / Tile::CN]);
-                UNROLL
-                for (int c = 0; c < Tile::CN; ++c) bv[j + c] = run.v[c];
+                UNROLL for (int c = 0; c < Tile::CN; ++c) bv[j + c] = run.v[c];
             }
         }
-        UNROLL
-        for (int i = 0; i < Tile::RM; i += Tile::CM) {
+        UNROLL for (int i = 0; i < Tile::RM; i += Tile::CM) {
             const float* from = a + a_offset[i / Tile::CM] + a_index<Tile, kRows>(0, k);
             const auto run = *reinterpret_cast<const Run<float, Tile::CM>*>(from);
-            UNROLL
-            for (int c = 0; c < Tile::CM; ++c) UNROLL
-            for (int j = 0; j < Tile::RN; ++j) r[i + c][j] += run.v[c] * bv[j];
+            UNROLL for (int c = 0; c < Tile::CM; ++c) UNROLL for (int j = 0; j < Tile::RN; ++j) r[i + c][j] += run.v[c] * bv[j];
         }
     };
     if constexpr (Tile::in_registers) {
-        UNROLL
-        for (int k = 0; k < Tile::BK; ++k) step(k);
+        UNROLL for (int k = 0; k < Tile::BK; ++k) step(k);
     } else {
         for (int k = 0; k < depth; ++k) step(k);
     }
@@ -99,11 +91,11 @@ __device__ __forceinline__ void tile_loop(int rows, int columns, int k_begin, in
         Tile::in_registers ? 1 : smaller(Tile::passes_n, ceil_div(columns, Tile::RN * Tile::L));
 
     V sums[Tile::passes_n][Tile::passes_m][Tile::RM][Tile::RN];
-    UNROLL
     for (int pn = 0; pn < passes_n; ++pn)
-        for (int pm = 0; pm < passes_m; ++pm) UNROLL
-    for (int i = 0; i < Tile::RM; ++i) UNROLL
-    for (int j = 0; j < Tile::RN; ++j) sums[pn][pm][i][j] = splat<V>(0.f);
+        for (int pm = 0; pm < passes_m; ++pm) {
+            UNROLL for (int i = 0; i < Tile::RM; ++i)
+                UNROLL for (int j = 0; j < Tile::RN; ++j) sums[pn][pm][i][j] = splat<V>(0.f);
+        }
 
     for (int k = k_begin; k < k_end; k += Tile::BK) {
         const int depth = Tile::in_registers ? Tile::BK : smaller(Tile::BK, k_end - k);
@@ -112,30 +104,26 @@ __device__ __forceinline__ void tile_loop(int rows, int columns, int k_begin, in
         __syncthreads();
         for (int pn = 0; pn < passes_n; ++pn)
             for (int pm = 0; pm < passes_m; ++pm) {
-                if constexpr (Tile::in_registers) {
-                    multiply_pass<Tile, kRows>(sums[0][0], a, b, 0, 0, depth);
-                } else {  // a local copy lives in registers; sums[][] may not
-                    V r[Tile::RM][Tile::RN];
-                    UNROLL
-                    for (int i = 0; i < Tile::RM; ++i) UNROLL
-                    for (int j = 0; j < Tile::RN; ++j) r[i][j] = sums[pn][pm][i][j];
-                    multiply_pass<Tile, kRows>(r, a, b, pm, pn, depth);
-                    UNROLL
-                    for (int i = 0; i < Tile::RM; ++i) UNROLL
-                    for (int j = 0; j < Tile::RN; ++j) sums[pn][pm][i][j] = r[i][j];
-                }
+                V r[Tile::RM][Tile::RN];  // in registers; sums[][] of several passes is in memory
+                UNROLL for (int i = 0; i < Tile::RM; ++i)
+                    UNROLL for (int j = 0; j < Tile::RN; ++j) r[i][j] = sums[pn][pm][i][j];
+                multiply_pass<Tile, kRows>(r, a, b, pm, pn, depth);
+                UNROLL for (int i = 0; i < Tile::RM; ++i)
+                    UNROLL for (int j = 0; j < Tile::RN; ++j) sums[pn][pm][i][j] = r[i][j];
             }
         __syncthreads();
     }
 
-    for (int pm = 0; pm < passes_m; ++pm) UNROLL
-    for (int i = 0; i < Tile::RM; ++i) {
-        const int row = row_of<Tile>(pm * Tile::RM + i);
-        if (row < rows)
-            for (int pn = 0; pn < passes_n; ++pn) UNROLL
-        for (int j = 0; j < Tile::RN; ++j) {
-            const int column = column_of<Tile>(pn * Tile::RN + j);
-            if (column < columns) finish(row, column, sums[pn][pm][i][j]);
+    for (int pm = 0; pm < passes_m; ++pm) {
+        UNROLL_ON_GPU for (int i = 0; i < Tile::RM; ++i) {
+            const int row = row_of<Tile>(pm * Tile::RM + i);
+            if (row >= rows) continue;
+            for (int pn = 0; pn < passes_n; ++pn) {
+                UNROLL_ON_GPU for (int j = 0; j < Tile::RN; ++j) {
+                    const int column = column_of<Tile>(pn * Tile::RN + j);
+                    if (column < columns) finish(row, column, sums[pn][pm][i][j]);
+                }
+            }
         }
     }
 }

@@ -97,8 +97,8 @@ __global__ void __launch_bounds__(T::Conv::threads)
                                                         -s.padding);
     const float* filters = weights + group * group_filters + tile.m;
     auto load_a = [&](float* a, int k0, int depth) {
-        for (int k = WeightsWalk::first_row(); k < depth; k += WeightsWalk::row_step) UNROLL
-        for (int j = 0; j < WeightsWalk::per_thread; ++j) {
+        for (int k = WeightsWalk::first_row(); k < depth; k += WeightsWalk::row_step)
+    UNROLL for (int j = 0; j < WeightsWalk::per_thread; ++j) {
             const int m = WeightsWalk::column(j);
             V v = splat<V>(0.f);
             if (k0 + k < tile.k_end && m < tile.rows)
@@ -150,8 +150,7 @@ __global__ void __launch_bounds__(T::Conv::threads)
     // Row c of A is channel c's weights, (ky, kx, f): contiguous over the filters of a tap.
     auto load_a = [&](float* a, int k0, int) {
         int from[WeightsWalk::per_thread], count[WeightsWalk::per_thread];
-        UNROLL
-        for (int j = 0; j < WeightsWalk::per_thread; ++j) {
+        UNROLL for (int j = 0; j < WeightsWalk::per_thread; ++j) {
             const int k = k0 + WeightsWalk::column(j);
             const int tap = taps.padded_filters.quotient(k), ty = taps.width.quotient(tap);
             const int tx = taps.width.remainder(tap, ty), f = taps.padded_filters.remainder(k, tap);
@@ -160,8 +159,7 @@ __global__ void __launch_bounds__(T::Conv::threads)
             count[j] = k < tile.k_end ? larger(0, group_filters - f) : 0;
         }
         for (int m = WeightsWalk::first_row(); m < tile.filled_rows(); m += WeightsWalk::row_step)
-            UNROLL
-        for (int j = 0; j < WeightsWalk::per_thread; ++j) {
+            UNROLL for (int j = 0; j < WeightsWalk::per_thread; ++j) {
             V v = splat<V>(0.f);
             if (m < tile.rows && count[j] > 0)
                 v = load<V>(weights + index_t(tile.m + m) * filter_size + from[j], count[j]);
@@ -208,25 +206,21 @@ __global__ void __launch_bounds__(T::Conv::threads)
     // dout has images contiguous and B wants filters so: squares are transposed in registers.
     auto load_b = [&](float* b, int k0, int) {
         int from[DepthWalk::per_thread], count[DepthWalk::per_thread];
-        UNROLL
-        for (int j = 0; j < DepthWalk::per_thread; ++j) {
+        UNROLL for (int j = 0; j < DepthWalk::per_thread; ++j) {
             const Column c = column_at<L>(map, k0 + DepthWalk::column(j));
             from[j] = (c.y * s.out_width + c.x) * s.images + c.image;
             count[j] = c.count;
         }
         const int filled = Tile::in_registers ? Tile::BN : tile.columns;
-        for (int f = DepthWalk::first_row() * L; f < filled; f += DepthWalk::row_step * L) UNROLL
-        for (int j = 0; j < DepthWalk::per_thread; ++j) {
+        for (int f = DepthWalk::first_row() * L; f < filled; f += DepthWalk::row_step * L) UNROLL for (int j = 0; j < DepthWalk::per_thread; ++j) {
             V square[L];
-            UNROLL
-            for (int i = 0; i < L; ++i) {
+            UNROLL for (int i = 0; i < L; ++i) {
                 square[i] = splat<V>(0.f);
                 if (f + i < tile.columns && count[j])
                     square[i] = load<V>(gradients + index_t(f + i) * out_plane + from[j], count[j]);
             }
             transpose(square);
-            UNROLL
-            for (int i = 0; i < L; ++i)
+            UNROLL for (int i = 0; i < L; ++i)
                 store(b + (DepthWalk::column(j) + i) * Tile::stride_b + f, square[i]);
         }
     };

@@ -101,9 +101,11 @@ struct TileWalk {
     static constexpr int row_step = larger(1, kThreads / groups);
     static_assert(groups % kThreads == 0 || kThreads % groups == 0, "the walk is uneven");
 
-    static __device__ __forceinline__ int first_row() { return int(threadIdx.x) / groups; }
+    static __device__ __forceinline__ int first_row() {
+        return kThreads == 1 ? 0 : int(threadIdx.x) / groups;
+    }
     static __device__ __forceinline__ int column(int j) {
-        return (int(threadIdx.x) % groups + j * kThreads) * L;
+        return kThreads == 1 ? j * L : (int(threadIdx.x) % groups + j * kThreads) * L;
     }
 };
 
@@ -118,8 +120,7 @@ class PatchTile {
     __device__ __forceinline__ PatchTile(const Pictures& pictures, const ColumnMap& map, int column0,
                                          int scale, int origin_y, int origin_x)
         : pictures_(pictures) {
-        UNROLL
-        for (int j = 0; j < Walk::per_thread; ++j) {
+        UNROLL for (int j = 0; j < Walk::per_thread; ++j) {
             const Column c = column_at<L>(map, column0 + Walk::column(j));
             const int y = c.y * scale + origin_y, x = c.x * scale + origin_x;
             const int beside = -(1 << 30);  // no shift brings this back into a picture
@@ -135,8 +136,7 @@ class PatchTile {
             const Shift shift = shift_of(row0 + r);
             const float* from = pictures_.data + shift.channel * pictures_.plane() +
                                 pictures_.offset(shift.y, shift.x, 0);
-            UNROLL
-            for (int j = 0; j < Walk::per_thread; ++j) {
+            UNROLL for (int j = 0; j < Walk::per_thread; ++j) {
                 const Place& p = place_[j];
                 const bool inside = shift.channel >= 0 &&
                                     unsigned(p.y + shift.y) < unsigned(pictures_.height) &&

@@ -41,6 +41,16 @@ __device__ __forceinline__ V denominator(const V (&x)[N][run], int r, const Norm
     return norm.min_div + norm.scale * squares;
 }
 
+// Calls f(r, offset, lanes) for each of the lane groups that a thread owns from `first` on.
+template <class T, class F>
+__device__ __forceinline__ void for_each_group(index_t first, index_t plane, F f) {
+    using V = typename T::V;
+    for (int r = 0; r < T::run; ++r) {
+        const index_t at = first + r * lane_count<V>;
+        if (at < plane) with_lanes<V>(plane - at, [&](auto lanes) { f(r, at, lanes); });
+    }
+}
+
 template <class T>
 __device__ __forceinline__ index_t first_of_thread() {
     return (index_t(blockIdx.x) * T::threads + threadIdx.x) * T::run * lane_count<typename T::V>;
@@ -58,7 +68,6 @@ template <class T, int kSize>
 __global__ void lrn_forward_kernel(float* __restrict__ out, const float* __restrict__ inp, int channels,
                                    index_t plane, Norm norm) {
     using V = typename T::V;
-    constexpr int L = lane_count<V>;
     const int size = kSize ? kSize : norm.size, after = size - 1 - size / 2;
     const index_t first = first_of_thread<T>();
     if (first >= plane) return;
@@ -67,13 +76,12 @@ __global__ void lrn_forward_kernel(float* __restrict__ out, const float* __restr
     // Channel c arrives; channel i has now seen its whole window.
     walk<kSize>(channels + after, size, [&](int c, int slot) {
         const int i = c - after, slot_i = (slot + size - after) % size;
-        for (int r = 0; r < T::run; ++r) {
-            const index_t at = first + r * L, count = plane - at;
-            x[slot][r] = c < channels ? load<V>(inp + c * plane + at, count) : V{};
-            if (i < 0) continue;
-            const V d = denominator<kSize>(x, r, norm);
-            store(out + i * plane + at, x[slot_i][r] * Inverse<V>(d, norm.power).of_power, count);
-        }
+        for_each_group<T>(first, plane, [&](int r, index_t at, auto lanes) {
+            x[slot][r] = c < channels ? load<V>(inp + c * plane + at, lanes) : V{};
+            if (i < 0) return;
+            const Inverse<V> inverse(denominator<kSize>(x, r, norm), norm.power);
+            store(out + i * plane + at, x[slot_i][r] * inverse.of_power, lanes);
+        });
     });
 }
 
@@ -82,7 +90,6 @@ __global__ void lrn_backward_kernel(float* __restrict__ dinp, const float* __res
                                     const float* __restrict__ inp, int channels, index_t plane,
                                     Norm norm, bool accumulate) {
     using V = typename T::V;
-    constexpr int L = lane_count<V>;
     const int size = kSize ? kSize : norm.size, before = size / 2, after = size - 1 - before;
     const float factor = 2 * norm.power * norm.scale;
     const index_t first = first_of_thread<T>();
@@ -93,26 +100,24 @@ __global__ void lrn_backward_kernel(float* __restrict__ dinp, const float* __res
     walk<kSize>(channels + size - 1, size, [&](int c, int slot) {
         const int j = c - after, slot_j = (slot + size - after) % size;
         const int i = j - before, slot_i = (slot + 1) % size;
-        for (int r = 0; r < T::run; ++r) {
-            const index_t at = first + r * L, count = plane - at;
-            x[slot][r] = c < channels ? load<V>(inp + c * plane + at, count) : V{};
-            if (j < 0) continue;
+        for_each_group<T>(first, plane, [&](int r, index_t at, auto lanes) {
+            x[slot][r] = c < channels ? load<V>(inp + c * plane + at, lanes) : V{};
+            if (j < 0) return;
             scaled[slot_j][r] = pull[slot_j][r] = V{};
             if (j < channels) {
-                const V d = denominator<kSize>(x, r, norm);
-                const Inverse<V> inverse(d, norm.power);
-                scaled[slot_j][r] = load<V>(dout + j * plane + at, count) * inverse.of_power;
+                const Inverse<V> inverse(denominator<kSize>(x, r, norm), norm.power);
+                scaled[slot_j][r] = load<V>(dout + j * plane + at, lanes) * inverse.of_power;
                 pull[slot_j][r] = scaled[slot_j][r] * x[slot_j][r] * inverse.of_d;
             }
-            if (i < 0) continue;
+            if (i < 0) return;
             V pulls = pull[0][r];
             UNROLL
             for (int k = 1; k < size; ++k) pulls += pull[k][r];
             V dx = scaled[slot_i][r] - factor * x[slot_i][r] * pulls;
             float* const to = dinp + i * plane + at;
-            if (accumulate) dx += load<V>(to, count);
-            store(to, dx, count);
-        }
+            if (accumulate) dx += load<V>(to, lanes);
+            store(to, dx, lanes);
+        });
     });
 }
 

@@ -73,23 +73,27 @@ template <class T, PoolKind kind>
 __global__ void pool_forward_kernel(float* __restrict__ out, const float* __restrict__ inp, PoolSizes s,
                                     PixelMap<T> outputs, Neuron neuron) {
     using V = typename T::V;
+    constexpr int L = lane_count<V>;
+    const index_t next_row = index_t(s.width) * s.images;
     outputs.for_each_chunk([&](int channel, int y, int x, int image, int count) {
         const Range rows = window(s, y, s.height), columns = window(s, x, s.width);
-        const float share = 1.f / float((rows.end - rows.first) * (columns.end - columns.first));
-        const float* const map = inp + index_t(channel) * s.height * s.width * s.images + image;
-        float* const to =
-            out + index_t((channel * s.outputs_y + y) * s.outputs_x + x) * s.images + image;
-        for (int n = 0; n < count; n += lane_count<V>) {
-            V pooled = splat<V>(kind == PoolKind::max ? -INFINITY : 0.f);
-            for (int row = rows.first; row < rows.end; ++row)
-                for (int column = columns.first; column < columns.end; ++column) {
-                    const V v =
-                        load<V>(map + index_t(row * s.width + column) * s.images + n, count - n);
-                    pooled = kind == PoolKind::max ? max_lanes(v, pooled) : pooled + v;
-                }
-            if (kind == PoolKind::avg) pooled *= share;
-            store(to + n, activate(neuron, pooled), count - n);
-        }
+        const int h = rows.end - rows.first, w = columns.end - columns.first;
+        const float share = 1.f / float(h * w);
+        const float* from = inp + (index_t(channel) * s.height + rows.first) * next_row +
+                            columns.first * s.images + image;
+        float* to = out + index_t((channel * s.outputs_y + y) * s.outputs_x + x) * s.images + image;
+        for (int n = 0; n < count; n += L)
+            with_lanes<V>(count - n, [&](auto lanes) {
+                V pooled = splat<V>(kind == PoolKind::max ? -INFINITY : 0.f);
+                const float* row = from + n;
+                for (int i = 0; i < h; ++i, row += next_row)
+                    for (int j = 0; j < w; ++j) {
+                        const V v = load<V>(row + index_t(j) * s.images, lanes);
+                        pooled = kind == PoolKind::max ? max_lanes(v, pooled) : pooled + v;
+                    }
+                if (kind == PoolKind::avg) pooled *= share;
+                store(to + n, activate(neuron, pooled), lanes);
+            });
     });
 }
 
@@ -100,28 +104,30 @@ __global__ void pool_backward_kernel(float* __restrict__ dinp, const float* __re
                                      PoolSizes s, PixelMap<T> inputs, Divisor stride, Neuron neuron,
                                      bool accumulate) {
     using V = typename T::V;
+    constexpr int L = lane_count<V>;
     inputs.for_each_chunk([&](int channel, int y, int x, int image, int count) {
         const Range rows = windows_with(s, stride, y, s.outputs_y);
         const Range columns = windows_with(s, stride, x, s.outputs_x);
         const index_t at = index_t((channel * s.height + y) * s.width + x) * s.images + image;
         const index_t map = index_t(channel) * s.outputs_y * s.outputs_x * s.images + image;
-        for (int n = 0; n < count; n += lane_count<V>) {
-            const V zero = splat<V>(0.f), pixel = load<V>(inp + at + n, count - n);
-            V dx = accumulate ? load<V>(dinp + at + n, count - n) : zero;
-            for (int row = rows.first; row < rows.end; ++row)
-                for (int column = columns.first; column < columns.end; ++column) {
-                    const index_t from = map + index_t(row * s.outputs_x + column) * s.images + n;
-                    const V pooled = load<V>(out + from, count - n);
-                    const V dy = activate_backward(neuron, load<V>(dout + from, count - n), pooled);
-                    if (kind == PoolKind::max) {
-                        dx += pixel == pooled ? dy : zero;
-                    } else {
-                        const Range h = window(s, row, s.height), w = window(s, column, s.width);
-                        dx += dy * (1.f / float((h.end - h.first) * (w.end - w.first)));
+        for (int n = 0; n < count; n += L)
+            with_lanes<V>(count - n, [&](auto lanes) {
+                const V zero = splat<V>(0.f), pixel = load<V>(inp + at + n, lanes);
+                V dx = accumulate ? load<V>(dinp + at + n, lanes) : zero;
+                for (int i = rows.first; i < rows.end; ++i)
+                    for (int j = columns.first; j < columns.end; ++j) {
+                        const index_t from = map + index_t(i * s.outputs_x + j) * s.images + n;
+                        const V pooled = load<V>(out + from, lanes);
+                        const V dy = activate_backward(neuron, load<V>(dout + from, lanes), pooled);
+                        if (kind == PoolKind::max) {
+                            dx += pixel == pooled ? dy : zero;
+                        } else {
+                            const Range h = window(s, i, s.height), w = window(s, j, s.width);
+                            dx += dy * (1.f / float((h.end - h.first) * (w.end - w.first)));
+                        }
                     }
-                }
-            store(dinp + at + n, dx, count - n);
-        }
+                store(dinp + at + n, dx, lanes);
+            });
     });
 }
 
