@@ -22,7 +22,8 @@ PICTURES = [  # channels, height, width, images
     (5, 13, 8, 3),
 ]
 WINDOWS = [(3, 2, 0), (2, 2, 0), (3, 1, -1), (5, 3, -2), (1, 1, 0), (4, 3, -1), (9, 2, 0)]
-CASES = [(shape, *window) for shape in PICTURES for window in WINDOWS]
+# Each picture with three of the windows.
+CASES = [(p, *WINDOWS[(i + k) % len(WINDOWS)]) for i, p in enumerate(PICTURES) for k in (0, 1, 3)]
 
 
 def output_shape(shape, size, stride, start):
