@@ -14,7 +14,9 @@ from tests.test_network import random_net, two_towers
 
 @pytest.mark.parametrize("devices", ["cpu", "cpu,cpu"])
 def test_all_layer_types_pass(devices, seed):
-    report = check_grads.check(two_towers(), parse_devices(devices), 16, seed, (3, 17, 17), pixel=1)
+    report = check_grads.check(
+        two_towers(), parse_devices(devices), 16, seed, (3, 17, 17), pixel=1, probes=2
+    )
     print(report)
     assert report.passed
     names = [row.name for row in report.rows]
@@ -24,14 +26,16 @@ def test_all_layer_types_pass(devices, seed):
 @pytest.mark.parametrize("case", range(3))
 def test_random_nets_pass(case, rng):
     seed = int(rng.integers(1 << 31))
-    report = check_grads.check(random_net(rng), parse_devices("cpu,cpu"), 16, seed, (3, 9, 9), pixel=1)
+    report = check_grads.check(
+        random_net(rng), parse_devices("cpu,cpu"), 16, seed, (3, 9, 9), pixel=1, probes=2
+    )
     print(report)
     assert report.passed
 
 
 def test_the_packaged_mini_net_passes(seed):
     spec = layer_file.load_packaged("alexnet-mini")
-    report = check_grads.check(spec, parse_devices("cpu,cpu"), 8, seed)
+    report = check_grads.check(spec, parse_devices("cpu,cpu"), 8, seed, probes=2)
     print(report)
     assert report.passed
 
@@ -47,7 +51,9 @@ def test_a_wrong_gradient_is_found(monkeypatch, seed):
         biases.copy_from(gradient)
 
     monkeypatch.setattr(Conv, "backward", forgets_half_of_the_biases)
-    report = check_grads.check(two_towers(), parse_devices("cpu"), 16, seed, (3, 17, 17), pixel=1)
+    report = check_grads.check(
+        two_towers(), parse_devices("cpu"), 16, seed, (3, 17, 17), pixel=1, probes=2
+    )
     wrong = {row.name for row in report.rows if row.error > report.tolerance}
     assert not report.passed and "FAILED" in str(report)
     assert wrong == {name for name in wrong if name.endswith("biases") and name.startswith("conv")}
@@ -61,7 +67,9 @@ def test_a_gradient_that_is_a_little_wrong_is_found(monkeypatch, seed):
         wanted.array.copy_from(d.astype(np.float32))
 
     monkeypatch.setattr(Lrn, "backward", ignores_the_denominator)
-    report = check_grads.check(two_towers(), parse_devices("cpu"), 16, seed, (3, 17, 17), pixel=1)
+    report = check_grads.check(
+        two_towers(), parse_devices("cpu"), 16, seed, (3, 17, 17), pixel=1, probes=2
+    )
     errors = {row.name: row.error for row in report.rows}
     assert errors["conv1a.weights0"] > report.tolerance
     assert errors["conv2a.weights0"] <= report.tolerance, "it lies above the wrong layer"
