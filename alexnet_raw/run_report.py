@@ -6,15 +6,38 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
 
 from alexnet_raw import plots
 from alexnet_raw.model import Model
+from alexnet_raw.run_settings import EMBEDDED
 
-Record = dict[str, Any]  # of one epoch; `training.Run` makes it, history.jsonl keeps it
+if TYPE_CHECKING:
+    from alexnet_raw.run import Run
+
+Record = dict[str, Any]  # of one epoch; `training` makes it, history.jsonl keeps it
+
+
+def announcement(run: Run) -> str:
+    """Net, pictures and plan of a run that begins or goes on."""
+    settings, spec = run.settings, run.model.spec
+    parameters = sum(p.value.size for p in run.model.net.parameters.values())
+    validation = f"{len(run.val_loader.source):,}" if run.val_loader else "no"
+    devices = ", ".join(device.name for device in run.model.net.devices)
+    lines = [
+        *(f"note  {note}" for note in spec.notes),
+        f"net   {spec.name}: {parameters:,} parameters, {spec.classes} outputs, on {devices}",
+        f"data  {settings.data or EMBEDDED}: {len(run.train_loader.source):,} training and "
+        f"{validation} validation pictures of {len(run.model.classes)} classes",
+        f"run   {run.folder}: {settings.epochs} epochs of {len(run.train_loader)} batches of "
+        f"{settings.batch_size}, seed {settings.seed}",
+    ]
+    if run.step:
+        lines.append(f"resumed in epoch {run.epoch + 1}, after batch {run.batch}")
+    return "\n".join(lines)
 
 
 def epoch_line(record: Record, epochs: int) -> str:

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alexnet_raw import checkpoint, run_report, run_settings
+from alexnet_raw import checkpoint, run_report, run_settings, training
 from alexnet_raw.checkpoint import CheckpointError
 from alexnet_raw.device import parse_devices
 from alexnet_raw.plateau import Plateau
+from alexnet_raw.run import Run, TrainingError
 from alexnet_raw.run_settings import Settings, new_folder
-from alexnet_raw.training import Run, TrainingError
 from tests import tiny_run
 
 EPOCHS, BATCHES = 3, math.ceil(tiny_run.TRAIN / tiny_run.BATCH)
@@ -37,7 +37,7 @@ def uninterrupted(settings, tmp_path_factory) -> Path:
 
 
 def train(settings: Settings, folder: Path, devices: str = "cpu") -> Path:
-    assert Run.start(settings, parse_devices(devices), folder).train() == 0
+    assert training.train(Run.start(settings, parse_devices(devices), folder)) == 0
     return folder
 
 
@@ -70,7 +70,7 @@ def test_any_number_of_threads(settings, uninterrupted, tmp_path, threads):
     device = parse_devices("cpu")[0]
     try:
         device.module.set_threads(threads)
-        Run.start(settings, [device], tmp_path, threads=threads).train()
+        training.train(Run.start(settings, [device], tmp_path, threads=threads))
     finally:
         device.module.set_threads(0)
     same(uninterrupted, tmp_path)
@@ -85,21 +85,22 @@ def test_one_device_and_two(settings, uninterrupted, tmp_path):
 def test_interrupted_and_resumed(settings, uninterrupted, tmp_path, monkeypatch, capsys, stop, number):
     """A real signal after batch ``stop`` of the run; with BATCHES it comes before validation."""
     run = Run.start(settings, parse_devices("cpu"), tmp_path)
-    train_batch = run._train_batch
+    train_batch = training.train_batch
 
-    def train_batch_and_kill(batch):
-        train_batch(batch)
+    def train_batch_and_kill(run, batch):
+        train_batch(run, batch)
         if run.step == stop:
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(run, "_train_batch", train_batch_and_kill)
-    assert run.train() == 128 + number
+    monkeypatch.setattr(training, "train_batch", train_batch_and_kill)
+    assert training.train(run) == 128 + number
+    monkeypatch.undo()
     printed = capsys.readouterr()
     assert "Stopping after this batch" in printed.err
     assert f"alexnet-raw train --resume {tmp_path}" in printed.out
     position = checkpoint.load_metadata(tmp_path)["run"]
     assert position["epoch"] * BATCHES + position["batch"] == stop
-    assert Run.resume(tmp_path, parse_devices("cpu,cpu")).train() == 0
+    assert training.train(Run.resume(tmp_path, parse_devices("cpu,cpu"))) == 0
     same(uninterrupted, tmp_path)
 
 
@@ -114,10 +115,10 @@ def test_interrupted_while_validating(settings, uninterrupted, tmp_path, monkeyp
         return probabilities(*arguments)
 
     monkeypatch.setattr(run.model, "probabilities", probabilities_and_kill)
-    assert run.train() == 130
+    assert training.train(run) == 130
     position = checkpoint.load_metadata(tmp_path)["run"]
     assert (position["epoch"], position["batch"]) == (1, BATCHES)
-    assert Run.resume(tmp_path, parse_devices("cpu")).train() == 0
+    assert training.train(Run.resume(tmp_path, parse_devices("cpu"))) == 0
     same(uninterrupted, tmp_path)
 
 
@@ -129,7 +130,7 @@ def test_the_handlers_of_signals_come_back(settings, tmp_path):
 
 def test_more_epochs_on_resume(settings, tmp_path):
     train(replace(settings, epochs=1), tmp_path)
-    assert Run.resume(tmp_path, parse_devices("cpu"), epochs=2).train() == 0
+    assert training.train(Run.resume(tmp_path, parse_devices("cpu"), epochs=2)) == 0
     assert len(checkpoint.load_metadata(tmp_path)["run"]["history"]) == 2
 
 
@@ -176,7 +177,7 @@ def test_save_every(settings, tmp_path, monkeypatch):
     saved = []
     run = Run.start(replace(settings, save_every=2), parse_devices("cpu"), tmp_path)
     monkeypatch.setattr(run, "save", lambda: saved.append(run.epoch))
-    run.train()
+    training.train(run)
     assert saved == [2, 3]
 
 
@@ -188,7 +189,7 @@ def test_a_loss_that_is_not_a_number(settings, tmp_path):
     with pytest.raises(
         TrainingError, match=r"the loss became (nan|inf) in epoch 1.*--lr 9e\+10 \(it is 9e"
     ):
-        run.train()
+        training.train(run)
     assert not (tmp_path / checkpoint.FILE_NAME).exists()
 
 
@@ -248,7 +249,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(settings, tmp_path, monkeypatch)
 
     monkeypatch.setattr(checkpoint, "save_file", full_at_the_second_epoch)
     with pytest.raises(CheckpointError, match=r"No space left on device.*untouched"):
-        run.train()
+        training.train(run)
     assert len(checkpoint.load_metadata(tmp_path)["run"]["history"]) == 1
 
 

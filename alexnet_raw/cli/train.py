@@ -120,8 +120,9 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from alexnet_raw import training
+    from alexnet_raw.run import Run
     from alexnet_raw.run_settings import Settings
-    from alexnet_raw.training import Run
 
     if args.resume is not None:
         given = [flag for flag, name in FIXED.items() if getattr(args, name) is not None]
@@ -131,13 +132,13 @@ def run(args: argparse.Namespace) -> int:
         changes = {name: value for name, value in changes.items() if value is not None}
         args.checkpoint = args.resume
         path = options.find_checkpoint(args)
-        return Run.resume(path, options.devices(args), args.threads, **changes).train()
+        return training.train(Run.resume(path, options.devices(args), args.threads, **changes))
     names = (field.name for field in fields(Settings))
     chosen = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     run = Run.start(
         Settings(**chosen), options.devices(args), args.output, args.checkpoint, args.threads
     )
-    return run.train()
+    return training.train(run)
 
 
 def outputs(text: str) -> int | str:

@@ -1,0 +1,179 @@
+"""A training run between two batches: its net, pictures, position and history.
+
+A run's position is (epoch, batch). Everything random is a function of the seed and of the position,
+so a run that was interrupted anywhere and resumed ends with the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from alexnet_raw import checkpoint, data, info, run_report
+from alexnet_raw.checkpoint import Checkpoint, CheckpointError
+from alexnet_raw.device import Device
+from alexnet_raw.evaluation import Score
+from alexnet_raw.model import Model
+from alexnet_raw.plateau import Plateau
+from alexnet_raw.run_settings import (
+    EMBEDDED,
+    Settings,
+    input_shape,
+    load_spec,
+    new_folder,
+    open_sources,
+    weight_rates,
+    with_outputs,
+)
+
+
+class TrainingError(ValueError):
+    """Training cannot go on; the message says why and what to try."""
+
+
+class Run:
+    """A training run. Make one with `start` or `resume`; `training.train` trains it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        model: Model,
+        sources: tuple[data.Source, data.Source | None],
+        folder: Path,
+        checkpoint_path: Path,
+        threads: int | None,
+    ):
+        self.settings, self.model = settings, model
+        self.folder, self.checkpoint_path = folder, checkpoint_path
+        train, validation = sources
+        size, crop = settings.batch_size, model.crop
+        self.train_loader = data.Loader(
+            train, size, crop, seed=settings.seed, statistics=model.statistics, threads=threads
+        )
+        self.val_loader = (
+            data.Loader(validation, size, crop, train=False, threads=threads) if validation else None
+        )
+        self.rates = weight_rates(model.spec)
+        self.epoch = 0  # that is being trained, from 0
+        self.batch = 0  # the next one of that epoch
+        self.score = Score()  # over the batches of this epoch so far
+        self.seconds = self.stall = 0.0  # that they took, and the part spent waiting for pictures
+        self.plateau = Plateau()
+        self.history: list[run_report.Record] = []
+
+    # ---- beginning
+
+    @classmethod
+    def start(
+        cls,
+        settings: Settings,
+        devices: list[Device],
+        folder: Path | None = None,
+        checkpoint_path: Path | None = None,
+        threads: int | None = None,
+    ) -> Run:
+        """A new run, with first weights drawn from the seed. Reads the pictures' mean image."""
+        spec = load_spec(settings.net, settings.params)
+        settings = settings.resolved(spec)
+        folder = new_folder(folder, spec.name)
+        sources = open_sources(settings.data, input_shape(spec)[1])
+        classes = sources[0].classes
+        spec = with_outputs(spec, settings.outputs, len(classes))
+        statistics = data.statistics(sources[0], threads=threads)
+        model = Model.build(
+            spec,
+            devices,
+            settings.batch_size,
+            settings.seed,
+            classes,
+            statistics,
+            sources[0].content_size,
+        )
+        path = checkpoint_path or folder / checkpoint.FILE_NAME
+        return cls(settings, model, sources, folder, path, threads)
+
+    @classmethod
+    def resume(
+        cls, path: Path, devices: list[Device], threads: int | None = None, **changes: Any
+    ) -> Run:
+        """Goes on with the run of a checkpoint; ``changes`` replace some of its settings."""
+        path = checkpoint.locate(path)
+        saved = checkpoint.load(path)
+        try:
+            state = saved.metadata["run"]
+            settings = replace(Settings(**state["settings"]), **changes)
+            model = Model.restore(saved, path, devices, settings.batch_size)
+            sources = open_sources(settings.data, model.crop, model.classes)
+            run = cls(settings, model, sources, path.parent, path, threads)
+            run._set_state(state)
+        except KeyError as error:
+            raise CheckpointError(f"{path} lacks {error}: it is damaged; use another") from error
+        if run.epoch >= settings.epochs:
+            raise TrainingError(
+                f"{path} has been trained for {run.epoch} epochs, all of its run; "
+                f"--epochs {run.epoch + 1} or more trains it further"
+            )
+        return run
+
+    def _state(self) -> dict[str, Any]:
+        """The run's part of a checkpoint's JSON."""
+        return {
+            "settings": asdict(self.settings),
+            "pictures": len(self.train_loader.source),
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "score": asdict(self.score),
+            "seconds": self.seconds,
+            "stall": self.stall,
+            "plateau": self.plateau.to_json(),
+            "history": self.history,
+        }
+
+    def _set_state(self, state: dict[str, Any]) -> None:
+        if state["pictures"] != len(self.train_loader.source):
+            raise TrainingError(
+                f"the run was begun on {state['pictures']:,} pictures, but "
+                f"{self.settings.data or EMBEDDED} has {len(self.train_loader.source):,}: give the "
+                "same with --data, or start a new run"
+            )
+        self.epoch, self.batch, self.score = state["epoch"], state["batch"], Score(**state["score"])
+        self.seconds, self.stall = state["seconds"], state["stall"]
+        self.plateau, self.history = Plateau.from_json(state["plateau"]), state["history"]
+
+    def save(self) -> None:
+        """Writes the checkpoint, whole or not at all."""
+        metadata = {
+            **self.model.metadata(),
+            "versions": info.versions(),
+            "best": run_report.best_epoch(self.history),
+            "run": self._state(),
+        }
+        checkpoint.save(self.checkpoint_path, Checkpoint(self.model.tensors(), metadata))
+
+    # ---- where it is
+
+    @property
+    def step(self) -> int:
+        """Batches trained on so far; keys the dropout masks."""
+        return self.epoch * len(self.train_loader) + self.batch
+
+    @property
+    def progress(self) -> float:
+        """Where the schedules of the parameter file are, in 0..1; the plateau ignores them."""
+        if self.settings.schedule == "plateau":
+            return 0.0
+        return self.step / (self.settings.epochs * len(self.train_loader))
+
+    @property
+    def rate_scale(self) -> float:
+        """What --lr and the plateau multiply all rates of the parameter file by."""
+        wish = self.settings.lr
+        base = wish / max(rate.eps for rate in self.rates) if wish is not None else 1.0
+        return base * self.plateau.scale
+
+    @property
+    def rate(self) -> float:
+        """The largest rate of any weights now, for people."""
+        now = (rate.eps * rate.schedule.factor_at(self.progress) for rate in self.rates)
+        return self.rate_scale * max(now)
