@@ -23,6 +23,17 @@ from tests import tiny_run
 EPOCHS, BATCHES = 3, math.ceil(tiny_run.TRAIN / tiny_run.BATCH)
 
 
+DRAW = run_report.draw
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_pictures():
+    """Drawing takes longer than these trainings; tests of pictures put DRAW back."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_report, "draw", lambda *_: None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory) -> Settings:
     folder = tmp_path_factory.mktemp("tiny")
@@ -142,7 +153,8 @@ def test_a_finished_run_is_not_resumed(uninterrupted):
 # ---- what a run learns and leaves behind
 
 
-def test_it_learns_and_writes_its_files(settings, tmp_path, capsys):
+def test_it_learns_and_writes_its_files(settings, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(run_report, "draw", DRAW)
     train(replace(settings, epochs=8), tmp_path)
     history = checkpoint.load_metadata(tmp_path)["run"]["history"]
     assert history[-1]["train"]["loss"] < 0.7 * history[0]["train"]["loss"]
@@ -155,7 +167,8 @@ def test_it_learns_and_writes_its_files(settings, tmp_path, capsys):
     assert len(re.findall(r"^epoch \d/8 \| train loss .* \| val loss", printed, re.M)) == 8
 
 
-def test_without_validation_pictures(settings, tmp_path, capsys):
+def test_without_validation_pictures(settings, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(run_report, "draw", DRAW)
     pictures = tiny_run.write_pictures(tmp_path / "pictures", validation=False)
     train(replace(settings, data=pictures), tmp_path / "run")
     assert "no validation pictures" in capsys.readouterr().out
