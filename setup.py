@@ -1,13 +1,14 @@
 """Builds the extension modules with CMake.
 
 Environment variables:
-    ALEXNET_RAW_CUDA            auto (default): the CUDA target where nvcc is found; on; off
+    ALEXNET_RAW_CUDA            auto (default): build the CUDA target where nvcc is found; on: fail
+                                where it is not; wheels: fetch nvcc from PyPI; off: CPU target only
     ALEXNET_RAW_CUDA_ARCH       CUDA architectures, CMake's syntax, e.g. "90" or "80-real;90"
     ALEXNET_RAW_PORTABLE=1      CPU target for any machine of the family (AVX2), not just this one
     ALEXNET_RAW_SANITIZE        sanitizers for the CPU target, e.g. "address,undefined"
     ALEXNET_RAW_BUILD_DIR       where CMake works (default build/cmake-<python tag>)
-nvcc is looked for in CUDACXX, on PATH, in CUDA_HOME, in /usr/local/cuda and in the nvidia wheels
-(pip install 'cuda-toolkit[nvcc,cudart,cccl]==13.0.*').
+nvcc is looked for in CUDACXX, on PATH, in CUDA_HOME, in /usr/local/cuda and in the nvidia wheels of the
+build's Python environment.
 """
 
 from __future__ import annotations
@@ -52,13 +53,15 @@ def find_nvcc() -> Path | None:
 def wanted_nvcc() -> Path | None:
     """The nvcc to build the CUDA target with, or None to leave that target out."""
     choice = os.environ.get("ALEXNET_RAW_CUDA", "auto").lower()
-    if choice not in ("auto", "on", "off"):
-        raise SystemExit(f"ALEXNET_RAW_CUDA={choice}: use auto, on or off")
-    nvcc = None if choice == "off" else find_nvcc()
-    if choice == "on" and nvcc is None:
+    if choice not in ("auto", "on", "wheels", "off"):
+        raise SystemExit(f"ALEXNET_RAW_CUDA={choice}: use auto, on, wheels or off")
+    if choice == "off":
+        return None
+    nvcc = nvcc_from_wheels() if choice == "wheels" else find_nvcc()
+    if choice != "auto" and nvcc is None:
         raise SystemExit(
-            "ALEXNET_RAW_CUDA=on, but no nvcc was found: install the CUDA toolkit, set CUDACXX, "
-            "or pip install 'cuda-toolkit[nvcc,cudart,cccl]==13.0.*'"
+            f"ALEXNET_RAW_CUDA={choice}, but no nvcc was found: install the CUDA toolkit, or set "
+            "CUDACXX to its nvcc, or let pip fetch one: ALEXNET_RAW_CUDA=wheels pip install ."
         )
     return nvcc
 
