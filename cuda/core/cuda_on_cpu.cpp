@@ -3,6 +3,7 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <memory>
@@ -12,6 +13,7 @@
 
 #include "error.h"
 #include "fiber.h"
+#include "platform.h"
 
 namespace cuda_on_cpu {
 
@@ -29,7 +31,9 @@ int core_count() {
 
 namespace {
 
-dim3 extent(uint3 d) { return {d.x, d.y, d.z}; }
+dim3 extent(uint3 d) {
+    return {d.x, d.y, d.z};
+}
 
 std::string text(dim3 d) {
     return "(" + std::to_string(d.x) + ", " + std::to_string(d.y) + ", " + std::to_string(d.z) + ")";
@@ -89,10 +93,11 @@ class Core {
     };
 
     void prepare_shared(size_t bytes);
-    void run_plain(const std::function<void()>& thread, const Ordering& order, unsigned n);
-    void run_fibers(const Launch& launch, const std::function<void()>& thread, const Ordering& order,
-                    unsigned n);
-    bool release_waiting(const Launch& launch, unsigned n);
+    void run_plain(const std::function<void()>& thread, uint64_t block, unsigned n);
+    void run_fibers(const std::function<void()>& thread, uint64_t block, unsigned n);
+    void resume_if_ready(unsigned thread);
+    bool release_warp(unsigned first, unsigned lanes);
+    bool release_block();
     static void fiber_entry(void* core);
 
     std::vector<std::unique_ptr<Fiber>> fibers_;
@@ -130,15 +135,15 @@ void Core::run_block(const Launch& launch, const std::function<void()>& thread, 
     coordinates.block_dim = {launch.block.x, launch.block.y, launch.block.z};
     coordinates.grid_dim = {launch.grid.x, launch.grid.y, launch.grid.z};
     const auto n = unsigned(volume(launch.block));
-    const Ordering order(n, block + 1);
     barriers_ = launch.barriers && n > 1;
     if (barriers_)
-        run_fibers(launch, thread, order, n);
+        run_fibers(thread, block, n);
     else
-        run_plain(thread, order, n);
+        run_plain(thread, block, n);
 }
 
-void Core::run_plain(const std::function<void()>& thread, const Ordering& order, unsigned n) {
+void Core::run_plain(const std::function<void()>& thread, uint64_t block, unsigned n) {
+    const Ordering order(n, block + 1);
     for (unsigned i = 0; i < n; ++i) {
         coordinates.thread = position(order(i), extent(coordinates.block_dim));
         thread();
@@ -156,39 +161,50 @@ void Core::fiber_entry(void* self) {
     core.threads_[index].state = State::finished;
 }
 
-void Core::run_fibers(const Launch& launch, const std::function<void()>& thread, const Ordering& order,
-                      unsigned n) {
+void Core::run_fibers(const std::function<void()>& thread, uint64_t block, unsigned n) {
     while (fibers_.size() < n) fibers_.push_back(std::make_unique<Fiber>());
     threads_.assign(n, {State::ready, nullptr, 0, 0});
     body_ = &thread;
     failure_ = nullptr;
     for (unsigned i = 0; i < n; ++i) fibers_[i]->start(&Core::fiber_entry, this);
+    // Each warp runs as far ahead of the others as it can: to the next barrier of the block.
+    const unsigned warps = ceil_div(n, unsigned(warpSize));
+    const Ordering warp_order(warps, block + 1), lane_order(warpSize, block + 1);
     do {
-        for (unsigned i = 0; i < n; ++i) {
-            const auto t = unsigned(order(i));
-            if (threads_[t].state != State::ready) continue;
-            current_ = t;
-            coordinates.thread = position(t, launch.block);
-            fibers_[t]->resume();
-            if (failure_) std::rethrow_exception(failure_);
+        for (unsigned w = 0; w < warps; ++w) {
+            const auto first = unsigned(warp_order(w)) * warpSize;
+            const unsigned lanes = smaller(unsigned(warpSize), n - first);
+            do {
+                for (unsigned i = 0; i < warpSize; ++i) {
+                    const auto lane = unsigned(lane_order(i));
+                    if (lane < lanes) resume_if_ready(first + lane);
+                }
+            } while (release_warp(first, lanes));
         }
-    } while (release_waiting(launch, n));
+    } while (release_block());
 }
 
-// After a sweep no thread is ready. Lets warps, or the block, pass the barrier that all of their
-// threads have reached; returns false when all threads have finished.
-bool Core::release_waiting(const Launch& launch, unsigned n) {
-    bool released = false;
-    for (unsigned warp = 0; warp < n; warp += warpSize) {
-        const unsigned end = warp + warpSize < n ? warp + warpSize : n;
-        unsigned waiting = 0;
-        for (unsigned t = warp; t < end; ++t) waiting += threads_[t].state == State::at_warp;
-        if (waiting != end - warp) continue;
-        for (unsigned t = warp; t < end; ++t) threads_[t].state = State::ready;
-        released = true;
-    }
-    if (released) return true;
+void Core::resume_if_ready(unsigned t) {
+    if (threads_[t].state != State::ready) return;
+    current_ = t;
+    coordinates.thread = position(t, launch_->block);
+    fibers_[t]->resume();
+    if (failure_) std::rethrow_exception(failure_);
+}
 
+// Lets a warp pass the warp operation that all of its lanes have reached.
+bool Core::release_warp(unsigned first, unsigned lanes) {
+    const auto begin = threads_.begin() + first, end = begin + lanes;
+    if (!std::all_of(begin, end, [](const Thread& t) { return t.state == State::at_warp; }))
+        return false;
+    for (auto t = begin; t != end; ++t) t->state = State::ready;
+    return true;
+}
+
+// No thread can go on. Lets the block pass the barrier that all of its threads have reached; returns
+// false when all have finished.
+bool Core::release_block() {
+    const auto n = unsigned(threads_.size());
     unsigned finished = 0, at_barrier = 0;
     const Thread* first = nullptr;
     bool same_place = true;
@@ -206,8 +222,7 @@ bool Core::release_waiting(const Launch& launch, unsigned n) {
     }
     std::string where = first ? std::string(" of ") + first->file + ":" + std::to_string(first->line)
                               : std::string(" of a warp");
-    throw KernelError(launch.name + ", block " +
-                      text(extent(coordinates.block)) +
+    throw KernelError(launch_->name + ", block " + text(extent(coordinates.block)) +
                       ": divergent barrier: " + std::to_string(at_barrier) + " of " +
                       std::to_string(n) + " threads wait at the barrier" + where + ", " +
                       std::to_string(finished) + " have finished" +
