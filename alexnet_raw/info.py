@@ -56,8 +56,8 @@ def _built(name: str) -> str:
             return f"yes, but it cannot be loaded: {error}"
         if name == "_cuda":
             return (
-                "no: no nvcc was found when alexnet-raw was installed (or ALEXNET_RAW_CUDA=off was "
-                "set); install the CUDA toolkit, then: ALEXNET_RAW_CUDA=on pip install ."
+                "no: no nvcc was found at installation, or ALEXNET_RAW_CUDA=off was set. With the "
+                "CUDA toolkit: ALEXNET_RAW_CUDA=on pip install . Without it: ALEXNET_RAW_CUDA=wheels"
             )
         return "no: the installation is broken; install again with: pip install ."
     return ", ".join(_describe(build))

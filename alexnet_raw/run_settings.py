@@ -9,8 +9,8 @@ from alexnet_raw import checkpoint, data, layer_file
 from alexnet_raw.layer_file import LayerFileError
 from alexnet_raw.net_spec import NetSpec
 
-PAPER_EPOCHS = 90
-EPOCHS = {"alexnet-mini": 12}  # of packaged nets that need fewer
+PAPER = (90, 128)  # epochs, batch size
+SUITED = {"alexnet-mini": (12, 32)}  # the same for packaged nets that other numbers suit better
 EMBEDDED = "the embedded Fashion-MNIST"
 
 
@@ -26,22 +26,28 @@ class Settings:
     data: str | None = None  # a folder; None is the embedded Fashion-MNIST
     outputs: int | str | None = None  # of the last layer; "auto": as many as the data has classes
     epochs: int | None = None
-    batch_size: int = 128
+    batch_size: int | None = None
     lr: float | None = None  # the largest rate of any weights; None: as the parameter file says
     schedule: str | None = None  # "file": as the parameter file says; "plateau": see plateau.py
     seed: int = 1
     save_every: int = 1  # epochs
 
     def resolved(self, spec: NetSpec) -> Settings:
-        """With epochs, schedule and an absolute path of the data.
+        """With epochs, batch size, schedule and an absolute path of the data.
 
         A file of constant rates means the paper's plateau schedule.
         """
         path = self.data and str(Path(self.data).expanduser().resolve())
-        epochs = self.epochs or EPOCHS.get(self.net, PAPER_EPOCHS)
+        epochs, batch_size = SUITED.get(self.net, PAPER)
         scheduled = any(rate.schedule.kind != "default" for rate in weight_rates(spec))
         schedule = self.schedule or ("file" if scheduled else "plateau")
-        return replace(self, epochs=epochs, schedule=schedule, data=path)
+        return replace(
+            self,
+            data=path,
+            epochs=self.epochs or epochs,
+            batch_size=self.batch_size or batch_size,
+            schedule=schedule,
+        )
 
 
 def weight_rates(spec: NetSpec) -> list:

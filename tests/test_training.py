@@ -285,7 +285,7 @@ def test_constant_rates_mean_the_plateau_schedule(settings):
     spec = run_settings.load_spec(settings.net, settings.params)
     assert settings.resolved(spec).schedule == "file"
     paper = Settings("alexnet").resolved(run_settings.load_spec("alexnet"))
-    assert (paper.schedule, paper.epochs) == ("plateau", 90)
+    assert (paper.schedule, paper.epochs, paper.batch_size) == ("plateau", 90, 128)
     assert Settings("alexnet", schedule="file", epochs=2).resolved(spec).schedule == "file"
 
 

@@ -67,7 +67,7 @@ def add(command: argparse.ArgumentParser) -> None:
         "--batch-size",
         metavar="N",
         type=options.integer(1),
-        help="pictures per step (default: 128)",
+        help="pictures per step (default: 128; alexnet-mini: 32)",
     )
     how.add_argument(
         "--lr",
