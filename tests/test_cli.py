@@ -235,6 +235,11 @@ def test_eval_options(workspace, capsys):
     assert f"({tiny_run.TRAIN} pictures" in capsys.readouterr().out
 
 
+def test_eval_without_validation_pictures(workspace, tmp_path, capsys):
+    pictures = tiny_run.write_pictures(tmp_path / "pictures", validation=False)
+    refused(["eval", "--data", pictures, "--checkpoint", "runs/tiny"], capsys, "--split train")
+
+
 def test_predict(workspace, tmp_path, capsys):
     """A validation picture, as a PNG file: the same class and as sure as in evaluation."""
     pixels = idx.read(Path("pictures/t10k-images-idx3-ubyte"))[1]  # of class 1

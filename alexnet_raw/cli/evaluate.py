@@ -60,7 +60,11 @@ def run(args: argparse.Namespace) -> int:
     saved = checkpoint.load(path)
     where = args.data or saved.metadata["run"]["settings"]["data"]
     model = Model.restore(saved, path, options.devices(args), args.batch_size)
-    source = data.open(where, args.split, size=data.picture_size(model.crop), classes=model.classes)
+    size = data.picture_size(model.crop)
+    try:
+        source = data.open(where, args.split, size=size, classes=model.classes)
+    except data.NoValidationPictures as error:
+        raise ValueError(f"{error}; --split train evaluates the training pictures") from error
     loader = data.Loader(source, args.batch_size, model.crop, train=False, threads=args.threads)
     print(f"{args.split} pictures of {where or EMBEDDED}: {len(source):,}", flush=True)
     with progress_bar(len(source), "evaluate") as bar:
