@@ -10,13 +10,16 @@ struct Norm {
     float power, min_div;
 };
 
-// 1/d and d^-power. AlexNet's power is 3/4: roots of roots, far cheaper than a general power.
+// 1/d and d^-power. AlexNet's power is 3/4, alexnet-mini's also 1/2: roots, cheaper than a power.
 template <class V>
 struct Inverse {
     V of_d, of_power;
     __device__ __forceinline__ Inverse(V d, float power) {
         const V r = rsqrt_lanes(d);
         of_d = r * r;
-        of_power = power == 0.75f ? of_d * rsqrt_lanes(r) : pow_lanes(d, -power);
+        if (power == 0.75f)
+            of_power = of_d * rsqrt_lanes(r);
+        else
+            of_power = power == 0.5f ? r : pow_lanes(d, -power);
     }
 };
