@@ -105,17 +105,26 @@ def guarded(device):
     arrays.check()
 
 
-def relative_error(got: Array | np.ndarray, want: np.ndarray) -> float:
-    """||got - want|| / ||want||; NaN where got holds one."""
+def relative_error(got: Array | np.ndarray, want: np.ndarray, terms: np.ndarray | float = 0.0) -> float:
+    """||got - want|| / ||want||; NaN where got holds one.
+
+    Where `want` is a sum that may cancel (a single number can, to nearly nothing), `terms` are the
+    magnitudes of what it sums, and the error is relative to them.
+    """
     got = got.numpy() if isinstance(got, Array) else np.asarray(got)
     assert got.shape == want.shape
-    norm = float(np.linalg.norm(want))
+    norm = max(float(np.linalg.norm(want)), float(np.linalg.norm(terms)))
     difference = float(np.linalg.norm(got.astype(np.float64) - want))
     return difference / norm if norm else difference
 
 
-def assert_close(got: Array | np.ndarray, want: np.ndarray, tolerance: float = 1e-5) -> None:
-    error = relative_error(got, want)
+def assert_close(
+    got: Array | np.ndarray,
+    want: np.ndarray,
+    tolerance: float = 1e-5,
+    terms: np.ndarray | float = 0.0,
+) -> None:
+    error = relative_error(got, want, terms)
     assert error < tolerance, f"relative error {error:.3g}, allowed {tolerance:.3g}"
 
 
