@@ -1,0 +1,204 @@
+"""Whole nets against the same nets in PyTorch, float64: logits, every gradient, ten steps of training.
+
+Tolerances are of relative errors in the 2-norm. A sum of n float32 products errs by about
+sqrt(n) * 6e-8, and an element of these nets has ten such sums of up to 9216 terms behind it: 1e-5 is
+what float32 can promise (measured: 4e-6; PyTorch itself in float32: 5e-6).
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from alexnet_raw import layer_file
+from alexnet_raw.device import Device
+from alexnet_raw.network import Network
+from alexnet_raw.reference import dropout
+from tests.conftest import cuda_available, relative_error
+
+torch = pytest.importorskip("torch", reason="needs the extra: pip install 'alexnet-raw[torch]'")
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+from tools import torch_alexnet  # noqa: E402
+
+FORWARD, BACKWARD = 1e-5, 2e-5
+TRAINING = 1e-4  # of a loss: each step adds its rounding to weights that all later steps use
+NETS = [("alexnet", 4, 0.02), ("alexnet-mini", 32, 3.0)]  # with batch size and rate_scale
+DEVICES = ["cpu", "cuda:0"] if cuda_available() else ["cpu"]
+SEED, STEP = 7, 3
+
+
+@dataclass
+class Pair:
+    """One net here and in PyTorch, with equal weights, and a batch for both."""
+
+    net: Network
+    peer: nn.Module
+    images: np.ndarray  # (channels, height, width, N)
+    labels: np.ndarray
+
+    def forward(self, train: bool, step: int = STEP) -> None:
+        device = self.net.input_device
+        self.net.forward(device.upload(self.images), device.upload(self.labels), train, step)
+
+    def peer_forward(self, train: bool, step: int = STEP) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits and mean loss."""
+        self.peer.train(train)
+        self.peer.drop6.step = self.peer.drop7.step = step
+        logits = self.peer(torch.from_numpy(np.moveaxis(self.images, -1, 0).astype(np.float64)))
+        return logits, F.cross_entropy(logits, torch.from_numpy(self.labels).long())
+
+    def activations(self, layer: str) -> torch.Tensor:
+        """(N, channels of both towers, height, width) of our last forward."""
+        towers = [self.net.activations(layer + tower) for tower in torch_alexnet.TOWERS]
+        return torch.from_numpy(np.concatenate(towers, axis=1))
+
+    def peer_gradient(self, name: str) -> np.ndarray:
+        gradients = {name: p.grad for name, p in self.peer.named_parameters()}
+        return torch_alexnet.part(gradients, name, self.net.parameters[name].value.shape).numpy()
+
+
+class SharedDropout(nn.Module):
+    """Our masks in training, the paper's factor in testing."""
+
+    def __init__(self, net: Network, layer: str):
+        super().__init__()
+        self.layers = [net.spec[layer + tower] for tower in torch_alexnet.TOWERS]
+        self.step = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return x * self.layers[0].keep
+        units = x.shape[1] // len(self.layers)
+        masks = [
+            dropout.mask((units, len(x)), layer.keep, SEED, layer.stream, self.step)
+            for layer in self.layers
+        ]
+        return x * torch.from_numpy(np.concatenate(masks).T.astype(np.float64))
+
+
+class SharedRelu(nn.Module):
+    """ReLU that lets through what ours let through, call by call."""
+
+    def __init__(self, outputs: list[torch.Tensor]):
+        super().__init__()
+        self.outputs = iter(outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * (next(self.outputs).reshape(x.shape) > 0)
+
+
+class SharedPool(nn.Module):
+    """Max-pooling whose gradients go where ours go, call by call: to all that equal the maximum."""
+
+    def __init__(self, inputs_and_outputs: list[tuple[torch.Tensor, torch.Tensor]]):
+        super().__init__()
+        self.inputs_and_outputs = iter(inputs_and_outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return _Pool.apply(x, *next(self.inputs_and_outputs))
+
+
+class _Pool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, our_input, our_output):
+        ctx.save_for_backward(our_input, our_output)
+        return F.max_pool2d(x, 3, 2, ceil_mode=True)
+
+    @staticmethod
+    def backward(ctx, dout):
+        inp, out = ctx.saved_tensors
+        height, width = inp.shape[2:]
+        whole = [2 * outputs + 1 for outputs in out.shape[2:]]  # pixels of all windows
+        padding = (0, whole[1] - width, 0, whole[0] - height)
+        maps = F.pad(inp, padding, value=-torch.inf).flatten(0, 1)[:, None]
+        winners = F.unfold(maps, 3, stride=2) == out.reshape(len(maps), 1, -1)
+        dmaps = F.fold(winners * dout.reshape(len(maps), 1, -1), whole, 3, stride=2)
+        return dmaps[:, 0, :height, :width].reshape(inp.shape), None, None
+
+
+@pytest.fixture(params=itertools.product(DEVICES, NETS), ids=lambda p: f"{p[0]}-{p[1][0]}")
+def pair(request) -> Pair:
+    """Fixed seed: the net, with weights that keep activations of about equal size, so that each layer
+    shows in the result. Biases learn twice as fast as weights."""
+    device, (name, batch_size, rate_scale) = request.param
+    packaged = layer_file.load_packaged(name)
+    parameters = packaged.parameters.replace("epsB=0.01", "epsB=0.02")
+    spec = layer_file.parse(packaged.definition, parameters, name)
+    net = Network(spec, [Device(device)], batch_size, SEED)
+    net.rate_scale = rate_scale
+    rng = np.random.default_rng(SEED)
+    for parameter in net.parameters.values():
+        draws = rng.standard_normal(parameter.value.shape, np.float32)
+        inputs = 100 if draws.ndim == 1 else draws[..., 0].size
+        parameter.value.copy_from(draws / np.float32(np.sqrt(inputs)))
+    peer = torch_alexnet.AlexNet(torch_alexnet.SIZES[name])
+    torch_alexnet.load(peer, net.state())
+    peer.drop6, peer.drop7 = (SharedDropout(net, layer) for layer in ("drop6", "drop7"))
+    images = 20 * rng.standard_normal((*net.shapes["data"], batch_size), np.float32)
+    labels = rng.integers(0, spec.classes, batch_size).astype(np.int32)
+    return Pair(net, peer.double(), images, labels)
+
+
+def test_forward(pair):
+    for train in (True, False):
+        pair.forward(train)
+        logits, loss = pair.peer_forward(train)
+        ours = pair.net.activations("fc8").reshape(logits.shape)
+        assert relative_error(ours, logits.detach().numpy()) < FORWARD
+        # A softmax turns absolute errors of logits into relative ones.
+        tolerance = FORWARD * max(1, np.abs(ours).max())
+        probabilities = logits.detach().softmax(1).numpy()
+        assert relative_error(pair.net.probabilities(), probabilities) < tolerance
+        assert pair.net.costs()["logprob"].loss == pytest.approx(loss.item(), rel=FORWARD)
+
+
+def test_every_gradient(pair):
+    """With the units that ours let through and the winners of its pooling windows.
+
+    About one unit in a million is so near to a ReLU's edge, or to the winner of its window, that
+    rounding decides. It moves a whole gradient of that unit, for 1e-3 of a first layer's gradient.
+    """
+    pair.forward(train=True)
+    pair.net.backward()
+    pools = [("norm1", "pool1"), ("norm2", "pool2"), ("conv5", "pool5")]
+    relus = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"]
+    pair.peer.pool = SharedPool([tuple(map(pair.activations, names)) for names in pools])
+    pair.peer.relu = SharedRelu([pair.activations(name) for name in relus])
+    _, loss = pair.peer_forward(train=True)
+    loss.backward()
+    errors = {
+        name: relative_error(parameter.gradient, pair.peer_gradient(name))
+        for name, parameter in pair.net.parameters.items()
+    }
+    wrong = {name: f"{error:.2g}" for name, error in errors.items() if not error < BACKWARD}
+    assert not wrong, f"relative errors of {BACKWARD:g} and more: {wrong}"
+
+
+def test_ten_steps(pair):
+    """Momentum, weight decay of the weights only, and the two rates of weights and biases."""
+    net, peer = pair.net, pair.peer
+    weights = [p for p in peer.parameters() if p.ndim > 1]
+    biases = [p for p in peer.parameters() if p.ndim == 1]
+    groups = [
+        {"params": weights, "lr": 0.01 * net.rate_scale, "weight_decay": 0.0005},
+        {"params": biases, "lr": 0.02 * net.rate_scale, "weight_decay": 0},
+    ]
+    sgd = torch.optim.SGD(groups, momentum=0.9)
+    ours, theirs = [], []
+    for step in range(10):
+        pair.forward(True, step)
+        net.backward()
+        net.update(progress=0)
+        ours.append(net.costs()["logprob"].loss)
+        sgd.zero_grad()
+        _, loss = pair.peer_forward(True, step)
+        loss.backward()
+        sgd.step()
+        theirs.append(loss.item())
+    assert theirs[-1] < 0.9 * theirs[0], "the batch was not learned, so that little was compared"
+    assert ours == pytest.approx(theirs, rel=TRAINING)
