@@ -187,7 +187,7 @@ def test_random_nets_agree_with_the_oracle(case, rng):
     pictures, labels = batch(rng, (3, 9, 9), 3, 4)
     net = make(spec, input_shape=(3, 9, 9))
     for p in net.parameters.values():  # biases too
-        p.value.copy_from(rng.normal(0, 0.3, p.value.shape).astype(np.float32))
+        p.value.copy_from(rng.normal(0, 0.15, p.value.shape).astype(np.float32))
     run(net, pictures, labels)
     compare(net, reference_of(net, pictures, labels))
 
