@@ -82,10 +82,10 @@ def _cpu() -> str:
         threads = _module("_cpu").threads()
     except ImportError:
         return "not usable: see above"
-    return f"usable: {_cpu_model()}, {threads} threads (--threads changes that)"
+    return f"usable: {cpu_model()}, {threads} threads (--threads changes that)"
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:

@@ -91,12 +91,18 @@ def draw(folder: Path, history: list[Record], model: Model) -> None:
 
 
 def first_filters(model: Model) -> dict[str, np.ndarray]:
-    """Layer name -> weights (channels, height, width, filters) of the convs that see the pictures."""
-    return {
+    """Layer name -> weights (channels, height, width, filters) of the convs that see the pictures.
+
+    Of pictures without colour a filter sees the sum of its channels only, so that is returned.
+    """
+    *chroma, brightness = model.statistics.std_devs
+    grey = max(chroma, default=0) < 1e-3 * brightness
+    banks = {
         layer.name: model.net.parameters[f"{layer.name}.weights0"].value.numpy()
         for layer in model.spec
         if layer.type == "conv" and layer.inputs == [model.spec.pictures.name]
     }
+    return {name: w.sum(axis=0, keepdims=True) if grey else w for name, w in banks.items()}
 
 
 def progress_bar(pictures: int, what: str, done: int = 0) -> tqdm:

@@ -167,6 +167,17 @@ def test_it_learns_and_writes_its_files(settings, tmp_path, capsys, monkeypatch)
     assert len(re.findall(r"^epoch \d/8 \| train loss .* \| val loss", printed, re.M)) == 8
 
 
+def test_filters_of_a_net_that_saw_no_colour_are_grey(settings, tmp_path):
+    model = Run.start(settings, parse_devices("cpu"), tmp_path).model
+    banks = run_report.first_filters(model)
+    assert {name: bank.shape for name, bank in banks.items()} == {
+        "conv1a": (1, 3, 3, 4),
+        "conv1b": (1, 3, 3, 4),
+    }
+    model.statistics = replace(model.statistics, std_devs=np.array([1.0, 5.0, 60.0]))
+    assert run_report.first_filters(model)["conv1a"].shape == (3, 3, 3, 4)
+
+
 def test_without_validation_pictures(settings, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(run_report, "draw", DRAW)
     pictures = tiny_run.write_pictures(tmp_path / "pictures", validation=False)
