@@ -18,18 +18,7 @@
 #include "../core/divisor.h"
 #include "../core/lanes.h"
 #include "../core/platform.h"
-
-// One convolution, as a launcher gets it. The output may have any size for which a filter starts
-// inside the padded picture; taps beyond the padding on the right and at the bottom read zeros.
-struct ConvSize {
-    int images, channels, height, width;  // of the input
-    int filters, out_height, out_width;   // of the output; filters of all groups together
-    int filter_height, filter_width, stride, padding, groups;
-
-    int group_channels() const { return channels / groups; }
-    int group_filters() const { return filters / groups; }
-    int taps() const { return filter_height * filter_width; }
-};
+#include "conv_size.h"
 
 // Columns of a product: (pixel, image), in lane groups of consecutive images; the last group of a pixel
 // is ragged when the images are no multiple of the lanes.

@@ -7,7 +7,7 @@
 
 #include "../core/philox.h"
 #include "../core/platform.h"
-#include "conv.h"
+#include "conv_size.h"
 #include "neuron.h"
 #include "norm.h"
 
