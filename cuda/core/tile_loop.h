@@ -6,19 +6,18 @@
 // panels of a BLIS-style product, in the core's second-level cache, and the register tile is its
 // micro-kernel.
 //
-// A lies in shared memory depth-major, As[k][m]; or, where it comes from memory with k contiguous and
-// the lanes are wide, row-major, As[m][k]: the micro-kernel reads single floats of A, so that both
-// work. B is As's counterpart, Bs[k][n].
+// A lies in shared memory as As[k][m] on a GPU, whose threads read runs of rows; as As[m][k] on a CPU,
+// whose micro-kernel reads single floats of A along k. B lies as Bs[k][n].
 #pragma once
 
 #include "lanes.h"
 #include "platform.h"
 #include "tuning.h"
 
-// Where element (m, k) of the shared A tile lies. kRows: filled from memory with k contiguous.
-template <class Tile, bool kRows>
+// Where element (m, k) of the shared A tile lies.
+template <class Tile>
 __device__ __forceinline__ constexpr int a_index(int m, int k) {
-    return kRows && Tile::L > 1 ? m * Tile::stride_a_rows + k : k * Tile::stride_a + m;
+    return Tile::L > 1 ? m * Tile::stride_a + k : k * Tile::stride_a + m;
 }
 
 // A run of N values that one shared-memory load moves.
@@ -41,13 +40,13 @@ __device__ __forceinline__ int column_of(int j) {
 }
 
 // r += A[rows of pass pm] x B[columns of pass pn], `depth` deep.
-template <class Tile, bool kRows>
+template <class Tile>
 __device__ __forceinline__ void multiply_pass(typename Tile::V (&r)[Tile::RM][Tile::RN], const float* a,
                                               const float* b, int pm, int pn, int depth) {
     using V = typename Tile::V;
     int a_offset[Tile::RM / Tile::CM], b_offset[Tile::RN / Tile::CN];
     UNROLL for (int i = 0; i < Tile::RM / Tile::CM; ++i)
-        a_offset[i] = a_index<Tile, kRows>(row_of<Tile>(pm * Tile::RM + i * Tile::CM), 0);
+        a_offset[i] = a_index<Tile>(row_of<Tile>(pm * Tile::RM + i * Tile::CM), 0);
     UNROLL for (int j = 0; j < Tile::RN / Tile::CN; ++j)
         b_offset[j] = column_of<Tile>(pn * Tile::RN + j * Tile::CN);
 
@@ -64,7 +63,7 @@ __device__ __forceinline__ void multiply_pass(typename Tile::V (&r)[Tile::RM][Ti
             }
         }
         UNROLL for (int i = 0; i < Tile::RM; i += Tile::CM) {
-            const float* from = a + a_offset[i / Tile::CM] + a_index<Tile, kRows>(0, k);
+            const float* from = a + a_offset[i / Tile::CM] + a_index<Tile>(0, k);
             const auto run = *reinterpret_cast<const Run<float, Tile::CM>*>(from);
             UNROLL for (int c = 0; c < Tile::CM; ++c) UNROLL for (int j = 0; j < Tile::RN; ++j) r[i + c][j] += run.v[c] * bv[j];
         }
@@ -79,7 +78,7 @@ __device__ __forceinline__ void multiply_pass(typename Tile::V (&r)[Tile::RM][Ti
 // Multiplies and hands the result on. `rows` and `columns` say how much of the tile lies inside C.
 //   load_a(a, k, depth), load_b(b, k, depth): fill `depth` steps from step k on; zeros outside the
 //   matrix finish(row, column, value): takes the lane group of C at this place of the tile
-template <class Tile, bool kRows, class LoadA, class LoadB, class Finish>
+template <class Tile, class LoadA, class LoadB, class Finish>
 __device__ __forceinline__ void tile_loop(int rows, int columns, int k_begin, int k_end,
                                           const LoadA& load_a, const LoadB& load_b,
                                           const Finish& finish) {
@@ -107,7 +106,7 @@ __device__ __forceinline__ void tile_loop(int rows, int columns, int k_begin, in
                 V r[Tile::RM][Tile::RN];  // in registers; sums[][] of several passes is in memory
                 UNROLL for (int i = 0; i < Tile::RM; ++i)
                     UNROLL for (int j = 0; j < Tile::RN; ++j) r[i][j] = sums[pn][pm][i][j];
-                multiply_pass<Tile, kRows>(r, a, b, pm, pn, depth);
+                multiply_pass<Tile>(r, a, b, pm, pn, depth);
                 UNROLL for (int i = 0; i < Tile::RM; ++i)
                     UNROLL for (int j = 0; j < Tile::RN; ++j) sums[pn][pm][i][j] = r[i][j];
             }

@@ -24,8 +24,8 @@ struct Tile {
     static constexpr bool in_registers = passes_m * passes_n == 1;
     // Rows of shared memory are padded: against bank conflicts, or lines of one cache set.
     static constexpr int pad = threads > 1 ? 4 : 16;
-    static constexpr int stride_a = BM + pad, stride_b = BN + pad, stride_a_rows = BK + pad;
-    static constexpr int size_a = larger(BK * stride_a, threads > 1 ? 0 : BM * stride_a_rows);
+    static constexpr int stride_a = (L > 1 ? BK : BM) + pad, stride_b = BN + pad;
+    static constexpr int size_a = (L > 1 ? BM : BK) * stride_a;
     static constexpr int shared_bytes = (size_a + BK * stride_b) * int(sizeof(float));
     static_assert(TM % RM == 0 && TN % (RN * L) == 0 && RM % CM == 0 && RN % CN == 0, "tile shape");
     static_assert(threads == 1 || in_registers, "several passes are for blocks of one thread");

@@ -82,11 +82,11 @@ struct Corner {
 template <class T>
 __global__ void __launch_bounds__(T::Conv::threads)
     conv_forward_kernel(float* out, index_t part_stride, const float* inp, const float* weights,
-                        ConvSize s, Product product, ColumnMap map, ChannelTaps taps,
-                        Epilogue epilogue) {
+                        ConvSize s, Product product, ColumnMap map, PatchRows taps, Epilogue epilogue) {
     using Tile = typename T::Conv;
     using V = typename Tile::V;
-    using WeightsWalk = TileWalk<Tile::L, Tile::threads, Tile::BM>;
+    constexpr int L = Tile::L;
+    using WeightsWalk = TileWalk<L, Tile::threads, Tile::BM>;
     const Corner<Tile> tile(product);
     const int group = int(blockIdx.y), pixels_images = map.pixels * s.images;
     const int group_channels = s.channels / s.groups, group_filters = s.filters / s.groups;
@@ -95,15 +95,27 @@ __global__ void __launch_bounds__(T::Conv::threads)
                                s.height, s.width, s.images};
     const PatchTile<V, Tile::threads, Tile::BN> patches(pictures, map, tile.n, s.stride, -s.padding,
                                                         -s.padding);
+    // Row (tap, c) of A is row (c, tap) of the weights.
+    const int tap_count = s.filter_height * s.filter_width;
     const float* filters = weights + group * group_filters + tile.m;
     auto load_a = [&](float* a, int k0, int depth) {
-        for (int k = WeightsWalk::first_row(); k < depth; k += WeightsWalk::row_step)
-    UNROLL for (int j = 0; j < WeightsWalk::per_thread; ++j) {
-            const int m = WeightsWalk::column(j);
-            V v = splat<V>(0.f);
-            if (k0 + k < tile.k_end && m < tile.rows)
-                v = load<V>(filters + index_t(k0 + k) * s.filters + m, tile.rows - m);
-            store(a + a_index<Tile, false>(m, k), v);
+        for (int k = WeightsWalk::first_row() * L; k < depth; k += WeightsWalk::row_step * L) {
+            const float* from[L];
+    UNROLL for (int i = 0; i < L; ++i) {
+                const PatchRow row = taps(k0 + k + i);
+                from[i] = filters + index_t(row.channel * tap_count + row.tap) * s.filters;
+            }
+            UNROLL for (int j = 0; j < WeightsWalk::per_thread; ++j) {
+                const int m = WeightsWalk::column(j);
+                V square[L];
+                UNROLL for (int i = 0; i < L; ++i) {
+                    const bool inside = k0 + k + i < tile.k_end && m < tile.rows;
+                    square[i] = load<V>(from[i] + m, inside ? tile.rows - m : 0);
+                }
+                transpose(square);
+                UNROLL for (int i = 0; i < L; ++i)
+                    store(a + a_index<Tile>(m + i, k), square[i]);
+            }
         }
     };
     auto load_b = [&](float* b, int k0, int depth) {
@@ -111,7 +123,7 @@ __global__ void __launch_bounds__(T::Conv::threads)
                           [&](int k, int n, V v) { store(b + k * Tile::stride_b + n, v); });
     };
     float* to = out + blockIdx.z * part_stride + index_t(group) * group_filters * pixels_images;
-    tile_loop<Tile, false>(
+    tile_loop<Tile>(
         tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, V sum) {
             const Column c = column_at<Tile::L>(map, tile.n + n);
             const int row = tile.m + m;
@@ -132,7 +144,7 @@ struct Phase {
 template <class T>
 __global__ void __launch_bounds__(T::Conv::threads)
     conv_backward_data_kernel(float* dinp, index_t part_stride, const float* dout, const float* weights,
-                              ConvSize s, Phase phase, Product product, ColumnMap map, TapFilters taps,
+                              ConvSize s, Phase phase, Product product, ColumnMap map, PatchRows taps,
                               Epilogue epilogue) {
     using Tile = typename T::Conv;
     using V = typename Tile::V;
@@ -152,18 +164,17 @@ __global__ void __launch_bounds__(T::Conv::threads)
         int from[WeightsWalk::per_thread], count[WeightsWalk::per_thread];
         UNROLL for (int j = 0; j < WeightsWalk::per_thread; ++j) {
             const int k = k0 + WeightsWalk::column(j);
-            const int tap = taps.padded_filters.quotient(k), ty = taps.width.quotient(tap);
-            const int tx = taps.width.remainder(tap, ty), f = taps.padded_filters.remainder(k, tap);
+            const int tap = taps.padded_channels.quotient(k), ty = taps.width.quotient(tap);
+            const int tx = taps.width.remainder(tap, ty), f = taps.padded_channels.remainder(k, tap);
             const int ky = phase.tap_y + ty * s.stride, kx = phase.tap_x + tx * s.stride;
             from[j] = (ky * s.filter_width + kx) * s.filters + group * group_filters + f;
             count[j] = k < tile.k_end ? larger(0, group_filters - f) : 0;
         }
-        for (int m = WeightsWalk::first_row(); m < tile.filled_rows(); m += WeightsWalk::row_step)
-            UNROLL for (int j = 0; j < WeightsWalk::per_thread; ++j) {
-            V v = splat<V>(0.f);
-            if (m < tile.rows && count[j] > 0)
-                v = load<V>(weights + index_t(tile.m + m) * filter_size + from[j], count[j]);
-            store(a + a_index<Tile, true>(m, WeightsWalk::column(j)), v);
+        for (int m = WeightsWalk::first_row(); m < tile.filled_rows(); m += WeightsWalk::row_step) {
+            const float* row = weights + index_t(tile.m + m) * filter_size;
+            UNROLL for (int j = 0; j < WeightsWalk::per_thread; ++j)
+                store(a + a_index<Tile>(m, WeightsWalk::column(j)),
+                      load<V>(row + from[j], m < tile.rows ? count[j] : 0));
         }
     };
     auto load_b = [&](float* b, int k0, int depth) {
@@ -172,7 +183,7 @@ __global__ void __launch_bounds__(T::Conv::threads)
     };
     const int plane = s.height * s.width * s.images;
     float* to = dinp + blockIdx.z * part_stride + index_t(group) * group_channels * plane;
-    tile_loop<Tile, true>(
+    tile_loop<Tile>(
         tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, V sum) {
             const Column c = column_at<Tile::L>(map, tile.n + n);
             const int y = phase.y + c.y * s.stride, x = phase.x + c.x * s.stride;
@@ -185,7 +196,7 @@ template <class T>
 __global__ void __launch_bounds__(T::Conv::threads)
     conv_backward_weights_kernel(float* dweights, index_t part_stride, const float* inp,
                                  const float* dout, ConvSize s, Product product, ColumnMap map,
-                                 ChannelTaps taps, Epilogue epilogue) {
+                                 PatchRows taps, Epilogue epilogue) {
     using Tile = typename T::Conv;
     using V = typename Tile::V;
     constexpr int L = Tile::L;
@@ -201,7 +212,7 @@ __global__ void __launch_bounds__(T::Conv::threads)
         const PatchTile<V, Tile::threads, Tile::BK> patches(pictures, map, k0, s.stride, -s.padding,
                                                             -s.padding);
         patches.load_rows(taps, tile.m, tile.filled_rows(),
-                          [&](int m, int k, V v) { store(a + a_index<Tile, true>(m, k), v); });
+                          [&](int m, int k, V v) { store(a + a_index<Tile>(m, k), v); });
     };
     // dout has images contiguous and B wants filters so: squares are transposed in registers.
     auto load_b = [&](float* b, int k0, int) {
@@ -212,22 +223,26 @@ __global__ void __launch_bounds__(T::Conv::threads)
             count[j] = c.count;
         }
         const int filled = Tile::in_registers ? Tile::BN : tile.columns;
-        for (int f = DepthWalk::first_row() * L; f < filled; f += DepthWalk::row_step * L) UNROLL for (int j = 0; j < DepthWalk::per_thread; ++j) {
-            V square[L];
-            UNROLL for (int i = 0; i < L; ++i) {
-                square[i] = splat<V>(0.f);
-                if (f + i < tile.columns && count[j])
-                    square[i] = load<V>(gradients + index_t(f + i) * out_plane + from[j], count[j]);
+        for (int f = DepthWalk::first_row() * L; f < filled; f += DepthWalk::row_step * L) {
+            const float* row = gradients + index_t(f) * out_plane;
+            UNROLL for (int j = 0; j < DepthWalk::per_thread; ++j) {
+                V square[L];
+                UNROLL for (int i = 0; i < L; ++i)
+                    square[i] = load<V>(row + index_t(i) * out_plane + from[j],
+                                        f + i < tile.columns ? count[j] : 0);
+                transpose(square);
+                UNROLL for (int i = 0; i < L; ++i)
+                    store(b + (DepthWalk::column(j) + i) * Tile::stride_b + f, square[i]);
             }
-            transpose(square);
-            UNROLL for (int i = 0; i < L; ++i)
-                store(b + (DepthWalk::column(j) + i) * Tile::stride_b + f, square[i]);
         }
     };
+    const int tap_count = s.filter_height * s.filter_width;
     float* to = dweights + blockIdx.z * part_stride + group * group_filters;
-    tile_loop<Tile, true>(tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b,
+    tile_loop<Tile>(tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b,
                           [&](int m, int n, V sum) {
-                              float* p = to + index_t(tile.m + m) * s.filters + tile.n + n;
+                              const PatchRow row = taps(tile.m + m);
+                              float* p = to + index_t(row.channel * tap_count + row.tap) * s.filters +
+                                         tile.n + n;
                               const int count = smaller(L, tile.columns - n);
                               store(p, epilogue(sum, p, count, 0), count);
                           });
@@ -278,8 +293,10 @@ Product weights_product(const ConvSize& s, const ColumnMap& map) {
                          map.padded_columns(T::Conv::L), s.groups);
 }
 
-ChannelTaps channel_taps(const ConvSize& s) {
-    return {s.group_channels() * s.taps(), Divisor(s.taps()), Divisor(s.filter_width)};
+// Rows of P.
+PatchRows patch_rows(const ConvSize& s) {
+    return {s.group_channels() * s.taps(), s.group_channels(), 1, Divisor(s.group_channels()),
+            Divisor(s.filter_width)};
 }
 
 // The phase of pixels (y, x) mod stride and its product; no parts where there are several phases, since
@@ -303,7 +320,7 @@ void for_each_phase(const ConvSize& s, const Use& use) {
                 product.parts = 1;
                 product.part_depth = depth;
             }
-            const TapFilters taps = {depth, s.group_filters(), Divisor(padded),
+            const PatchRows taps = {depth, s.group_filters(), -1, Divisor(padded),
                                      Divisor(larger(1, phase.taps_width))};
             use(phase, product, map, taps);
         }
@@ -333,7 +350,7 @@ void conv_forward(float* out, const float* inp, const float* weights, const floa
                        [&](const LaunchShape& shape, float* to, index_t stride, Epilogue epilogue) {
                            launch_with_barriers<conv_forward_kernel<T>>(shape, stream, to, stride, inp,
                                                                         weights, s, product, map,
-                                                                        channel_taps(s), epilogue);
+                                                                        patch_rows(s), epilogue);
                        });
     });
 }
@@ -342,7 +359,7 @@ index_t conv_backward_data_workspace(const ConvSize& s) {
     index_t floats = 0;
     tuned([&](auto tuning) {
         using T = decltype(tuning);
-        for_each_phase<T>(s, [&](const Phase&, const Product& p, const ColumnMap&, const TapFilters&) {
+        for_each_phase<T>(s, [&](const Phase&, const Product& p, const ColumnMap&, const PatchRows&) {
             if (p.parts > 1) floats = index_t(p.parts) * s.channels * s.height * s.width * s.images;
         });
     });
@@ -354,7 +371,7 @@ void conv_backward_data(float* dinp, const float* dout, const float* weights, fl
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         for_each_phase<T>(s, [&](const Phase& phase, const Product& product, const ColumnMap& map,
-                                 const TapFilters& taps) {
+                                 const PatchRows& taps) {
             run_product<T>(product, s.groups, dinp, workspace, s.channels,
                            s.height * s.width * s.images, {accumulate, nullptr, kIdent}, stream,
                            [&](const LaunchShape& shape, float* to, index_t stride, Epilogue epilogue) {
@@ -387,7 +404,7 @@ void conv_backward_weights(float* dweights, const float* inp, const float* dout,
                        {accumulate, nullptr, kIdent}, stream,
                        [&](const LaunchShape& shape, float* to, index_t stride, Epilogue epilogue) {
                            launch_with_barriers<conv_backward_weights_kernel<T>>(
-                               shape, stream, to, stride, inp, dout, s, product, map, channel_taps(s),
+                               shape, stream, to, stride, inp, dout, s, product, map, patch_rows(s),
                                epilogue);
                        });
     });

@@ -1,16 +1,16 @@
 // Sizes of a convolution, and the patch matrix through which its three passes see it.
 //
-// The patch matrix P has a row for each (channel, tap) of a filter and a column for each (output pixel,
+// The patch matrix P has a row for each (tap, channel) of a filter and a column for each (output pixel,
 // image):
 //
-//     P[c, ky, kx][oy, ox, n] = inp[c][oy * stride - padding + ky][ox * stride - padding + kx][n]
+//     P[ky, kx, c][oy, ox, n] = inp[c][oy * stride - padding + ky][ox * stride - padding + kx][n]
 //
 // and zero beside the picture. It is never stored: tiles of it are read from the pictures, a run of
 // images at a time. The passes are the products
 //
-//     forward        out[f][oy, ox, n]    = sum over (c, ky, kx)   weights[c, ky, kx][f] * P
-//     weights        dweights[c, ky, kx][f] = sum over (oy, ox, n) P * dout[f][oy, ox, n]
-//     data           dinp[c][y, x, n]     = sum over (ky, kx, f)   weights[c, ky, kx][f] * Q
+//     forward   out[f][oy, ox, n]     = sum over (ky, kx, c)  weights[c, ky, kx][f] * P
+//     weights   dweights[c, ky, kx][f] = sum over (oy, ox, n)  P * dout[f][oy, ox, n]
+//     data      dinp[c][y, x, n]      = sum over (ky, kx, f)  weights[c, ky, kx][f] * Q
 //
 // where Q is the patch matrix of dout with the taps reversed.
 #pragma once
@@ -53,31 +53,20 @@ struct Pictures {
     __device__ int offset(int y, int x, int image) const { return (y * width + x) * images + image; }
 };
 
-// A row of a patch matrix: how far it lies from a column's own place.
-struct Shift {
-    int y, x, channel;  // channel < 0: a row of zeros
+// A row of a patch matrix: a channel, and how far its tap lies from a column's own place.
+struct PatchRow {
+    int tap, y, x, channel;  // channel < 0: a row of zeros
 };
 
-// Rows (c, ky, kx): of P.
-struct ChannelTaps {
-    int rows;
-    Divisor taps, width;
-    __device__ __forceinline__ Shift operator()(int row) const {
-        if (row >= rows) return {0, 0, -1};
-        const int c = taps.quotient(row), tap = taps.remainder(row, c), y = width.quotient(tap);
-        return {y, width.remainder(tap, y), c};
-    }
-};
+// Rows (tap, channel). Channels are padded to whole lane groups where a product's depth needs that.
+struct PatchRows {
+    int rows, channels, sign;  // sign -1: taps reversed, for Q
+    Divisor padded_channels, width;
 
-// Rows (ky, kx, f), reversed taps: of Q. Filters are padded to whole lane groups.
-struct TapFilters {
-    int rows, filters;
-    Divisor padded_filters, width;
-    __device__ __forceinline__ Shift operator()(int row) const {
-        const int tap = padded_filters.quotient(row), f = padded_filters.remainder(row, tap);
-        if (row >= rows || f >= filters) return {0, 0, -1};
-        const int y = width.quotient(tap);
-        return {-y, -width.remainder(tap, y), f};
+    __device__ __forceinline__ PatchRow operator()(int row) const {
+        const int tap = padded_channels.quotient(row), c = padded_channels.remainder(row, tap);
+        const int y = width.quotient(tap), x = width.remainder(tap, y);
+        return {tap, sign * y, sign * x, row < rows && c < channels ? c : -1};
     }
 };
 
@@ -112,28 +101,31 @@ class PatchTile {
         UNROLL for (int j = 0; j < Walk::per_thread; ++j) {
             const Column c = column_at<L>(map, column0 + Walk::column(j));
             const int y = c.y * scale + origin_y, x = c.x * scale + origin_x;
-            const int beside = -(1 << 30);  // no shift brings this back into a picture
-            place_[j] = {c.count ? y : beside, x, pictures.offset(y, x, c.image), c.count};
+            place_[j] = {y, x, pictures.offset(y, x, c.image), c.count};
         }
     }
 
     // put(row, column, values) for `rows` rows of the tile, which are the matrix's from row0 on.
-    template <class Rows, class Put>
-    __device__ __forceinline__ void load_rows(const Rows& shift_of, int row0, int rows,
+    template <class Put>
+    __device__ __forceinline__ void load_rows(const PatchRows& matrix, int row0, int rows,
                                               const Put& put) const {
+        int tap = -1, count[Walk::per_thread];
         for (int r = Walk::first_row(); r < rows; r += Walk::row_step) {
-            const Shift shift = shift_of(row0 + r);
-            const float* from = pictures_.data + shift.channel * pictures_.plane() +
-                                pictures_.offset(shift.y, shift.x, 0);
-            UNROLL for (int j = 0; j < Walk::per_thread; ++j) {
-                const Place& p = place_[j];
-                const bool inside = shift.channel >= 0 &&
-                                    unsigned(p.y + shift.y) < unsigned(pictures_.height) &&
-                                    unsigned(p.x + shift.x) < unsigned(pictures_.width);
-                V v = splat<V>(0.f);
-                if (inside) v = load<V>(from + p.offset, p.count);
-                put(r, Walk::column(j), v);
+            const PatchRow row = matrix(row0 + r);
+            if (row.tap != tap) {  // which columns see the picture through this tap
+                tap = row.tap;
+                UNROLL for (int j = 0; j < Walk::per_thread; ++j) {
+                    const bool inside =
+                        unsigned(place_[j].y + row.y) < unsigned(pictures_.height) &&
+                        unsigned(place_[j].x + row.x) < unsigned(pictures_.width);
+                    count[j] = inside ? place_[j].count : 0;
+                }
             }
+            const float* from = pictures_.data + row.channel * pictures_.plane() +
+                                pictures_.offset(row.y, row.x, 0);
+            UNROLL for (int j = 0; j < Walk::per_thread; ++j)
+                put(r, Walk::column(j),
+                    load<V>(from + place_[j].offset, row.channel < 0 ? 0 : count[j]));
         }
     }
 
