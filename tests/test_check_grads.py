@@ -60,7 +60,7 @@ def test_a_wrong_gradient_is_found(monkeypatch, seed):
     assert len(wrong) >= 4
 
 
-def test_a_gradient_that_is_a_little_wrong_is_found(monkeypatch, seed):
+def test_a_wrong_gradient_shows_in_the_layers_before_it(monkeypatch, seed):
     def ignores_the_denominator(self, site):
         wanted = site.dinputs[0]
         d = site.dout.numpy() * (self.settings["min_div"] ** -self.settings["power"])
@@ -68,8 +68,8 @@ def test_a_gradient_that_is_a_little_wrong_is_found(monkeypatch, seed):
 
     monkeypatch.setattr(Lrn, "backward", ignores_the_denominator)
     report = check_grads.check(
-        two_towers(), parse_devices("cpu"), 16, seed, (3, 17, 17), pixel=1, probes=2
+        two_towers(), parse_devices("cpu"), 16, seed, (3, 17, 17), pixel=4, probes=2
     )
     errors = {row.name: row.error for row in report.rows}
     assert errors["conv1a.weights0"] > report.tolerance
-    assert errors["conv2a.weights0"] <= report.tolerance, "it lies above the wrong layer"
+    assert errors["conv2a.weights0"] <= report.tolerance, "it comes after the wrong layer"
