@@ -89,7 +89,8 @@ void augment(float* out, const uint8_t* pictures, const int* offsets, const uint
 // says (0: null will do) is needed where a product is cut into parts.
 index_t conv_forward_workspace(const ConvSize& size);
 void conv_forward(float* out, const float* inp, const float* weights, const float* bias,
-                  float* workspace, const ConvSize& size, Neuron neuron, bool accumulate, Stream stream);
+                  float* workspace, const ConvSize& size, Neuron neuron, bool accumulate,
+                  Stream stream);
 index_t conv_backward_data_workspace(const ConvSize& size);
 void conv_backward_data(float* dinp, const float* dout, const float* weights, float* workspace,
                         const ConvSize& size, bool accumulate, Stream stream);
