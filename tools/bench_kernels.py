@@ -1,0 +1,111 @@
+"""Time every layer and pass of a net, kernel by kernel, with PyTorch's operator beside it.
+
+    python tools/bench_kernels.py --only conv --output benchmarks/kernels.md
+
+Each row is a pass of a layer in one tower. Both sides work on float32 arrays that are ready in
+memory, in their own layouts: images innermost here, NCHW there (NHWC with --channels-last).
+PyTorch's operators are called as its eager mode calls them. Its column is empty where it has none
+for the same work. Forward passes are without the ReLU, which costs us nothing and PyTorch a pass.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from benchmarking import Report, about, by_turns, has_torch, parser, peak, start
+from kernel_cases import Case, Maker
+
+from alexnet_raw import layer_file
+from alexnet_raw.layers import Layer
+from alexnet_raw.net_spec import NetSpec
+
+HEADER = ("layer", "pass", "ms", "net ms", "rate", "of peak", "PyTorch ms", "speed")
+FLOAT = 4  # bytes
+
+
+def towers(spec: NetSpec) -> Iterator[tuple[Layer, int]]:
+    """The layers of tower a and those of both; how many equal ones the net has of each."""
+    names = {layer.name for layer in spec}
+    for layer in spec:
+        stem, tower = layer.name[:-1], layer.name[-1]
+        if tower == "b" and stem + "a" in names:
+            continue
+        yield layer, 2 if tower == "a" and stem + "b" in names else 1
+
+
+def main() -> None:
+    p = parser(__doc__.splitlines()[0], batch_size=128)
+    p.add_argument("--only", default="", help='regular expression, of "conv1a weight gradient"')
+    p.add_argument("--repeats", type=int, default=7, help="the median of so many is shown")
+    p.add_argument("--channels-last", action="store_true", help="PyTorch's tensors in NHWC")
+    arguments = p.parse_args()
+    device, report = start(arguments), Report(arguments.output)
+    spec = layer_file.load_packaged(arguments.net)
+    maker = Maker(
+        device,
+        arguments.batch_size,
+        spec.pictures.name,
+        has_torch(arguments),
+        arguments.channels_last,
+    )
+    best = peak(device, arguments.threads)
+
+    report(f"# Kernels of {spec.name}, batch {arguments.batch_size}, {device.name}\n")
+    for line in about(arguments, device):
+        report(line)
+    measured = (
+        f"{best.gflops:,.0f} GFLOP/s, {best.gbytes:,.1f} GB/s ({best.how})"
+        if best
+        else ("not measured: that needs g++, or PyTorch on a GPU")
+    )
+    report(f"- peak: {measured}")
+    report("- rate: multiply and add count as two; bytes are those that must be moved at least")
+    report("- ms: of one tower; net ms: of the towers that the net has")
+    report("- speed: PyTorch's time / ours; above 1 ours is faster\n")
+    report("| " + " | ".join(HEADER) + " |")
+    report("|---|---|" + "---:|" * (len(HEADER) - 2))
+
+    total = {"ours": 0.0, "peer": 0.0, "ours with a peer": 0.0}
+
+    def measure(name: str, count: int, case: Case) -> None:
+        if not re.search(arguments.only, f"{name} {case.name}"):
+            return
+        runs = {"ours": case.ours} | ({"peer": case.peer} if case.peer else {})
+        seconds = by_turns(runs, device, arguments.repeats)
+        unit, work = ("GFLOP/s", case.flops) if case.flops else ("GB/s", case.floats * FLOAT)
+        rate = work / seconds["ours"] / 1e9
+        limit = best and (best.gflops if case.flops else best.gbytes)
+        milliseconds = seconds["ours"] * 1e3
+        cells = [name, case.name, f"{milliseconds:.3f}", f"{count * milliseconds:.3f}"]
+        cells.append(f"{rate:,.1f} {unit}")
+        cells.append(f"{rate / limit:.0%}" if limit else "")
+        total["ours"] += count * seconds["ours"]
+        if case.peer:
+            total["peer"] += count * seconds["peer"]
+            total["ours with a peer"] += count * seconds["ours"]
+            cells += [f"{seconds['peer'] * 1e3:.3f}", f"{seconds['peer'] / seconds['ours']:.2f}"]
+        else:
+            cells += ["", ""]
+        report("| " + " | ".join(map(str, cells)) + " |")
+
+    shapes = spec.shapes()
+    for layer, count in towers(spec):
+        for case in maker.cases(layer, [shapes[name] for name in layer.inputs], shapes[layer.name]):
+            measure(layer.name, count, case)
+    if re.search(arguments.only, "sgd all parameters"):
+        parameters = [
+            parameter.shape
+            for layer in spec
+            for parameter in layer.parameters([shapes[name] for name in layer.inputs])
+        ]
+        measure("sgd", 1, maker.sgd(parameters))
+
+    report(f"\nAll of the above, all towers: {total['ours'] * 1e3:,.0f} ms here")
+    if total["peer"]:
+        speed = total["peer"] / total["ours with a peer"]
+        report(f"PyTorch on the rows it has: {total['peer'] * 1e3:,.0f} ms, {speed:.2f} x our time")
+
+
+if __name__ == "__main__":
+    main()

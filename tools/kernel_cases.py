@@ -1,0 +1,277 @@
+"""The passes of each layer type as pairs of runs for `bench_kernels.py`: our ops and PyTorch's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from benchmarking import torch
+
+from alexnet_raw import ops
+from alexnet_raw.device import Array, Device
+from alexnet_raw.layers import Layer, Shape
+from alexnet_raw.neuron import IDENT
+
+Run = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One pass of a layer: our run and the peer's. Work is counted for one tower."""
+
+    name: str
+    ours: Run
+    peer: Run | None = None
+    flops: int = 0
+    floats: int = 0  # read and written at least, for passes that do little else
+
+
+class Maker:
+    """Makes the cases of each layer type, for one batch size on one device.
+
+    pictures: the layer that gets no gradient.
+    """
+
+    def __init__(
+        self, device: Device, images: int, pictures: str, with_torch: bool, channels_last: bool
+    ):
+        self.device, self.images, self.pictures = device, images, pictures
+        self.with_torch, self.channels_last = with_torch, channels_last
+        self._rng = np.random.default_rng(0)
+
+    def array(self, *shape: int) -> Array:
+        return self.device.upload(self._rng.standard_normal(shape, np.float32))
+
+    def tensor(self, *shape: int):
+        tensor = torch.randn(shape, device=self.device.name)
+        if self.channels_last and len(shape) == 4:
+            tensor = tensor.contiguous(memory_format=torch.channels_last)
+        return tensor
+
+    def cases(self, layer: Layer, inputs: list[Shape], output: Shape) -> Iterator[Case]:
+        """The passes of a layer whose type has kernels of its own."""
+        makers = {
+            "conv": self._conv,
+            "fc": self._fc,
+            "cmrnorm": self._lrn,
+            "rnorm": self._rnorm,
+            "pool": self._pool,
+            "hs": self._dropout,
+            "softmax": self._softmax,
+        }
+        if layer.type in makers:
+            yield from makers[layer.type](layer, inputs, output)
+
+    def _conv(self, layer: Layer, inputs: list[Shape], output: Shape) -> Iterator[Case]:
+        flops = 2 * layer.mult_adds(inputs) * self.images
+        inps = [self.array(*shape, self.images) for shape in inputs]
+        weights = [self.array(*shape) for shape in layer.weight_shapes(inputs)]
+        biases, out = self.array(output[0]), self.array(*output, self.images)
+        last = len(inps) - 1
+        settings = [
+            {"stride": layer.strides[i], "padding": layer.paddings[i], "groups": layer.groups[i]}
+            for i in range(len(inps))
+        ]
+        peers = self._conv_peers(layer, inputs, output) if self.with_torch else (None, None, None)
+
+        def forward():
+            for i, inp in enumerate(inps):
+                bias = biases if i == last else None
+                ops.conv_forward(out, inp, weights[i], bias, **settings[i], accumulate=i > 0)
+
+        def weight_gradient():
+            for i, inp in enumerate(inps):
+                ops.conv_backward_weights(weights[i], inp, out, **settings[i])
+
+        def data_gradient():
+            for i, inp in enumerate(inps):
+                ops.conv_backward_data(inp, out, weights[i], **settings[i])
+
+        yield Case("forward + bias", forward, peers[0], flops)
+        yield Case("weight gradient", weight_gradient, peers[1], flops)
+        if layer.inputs[0] != self.pictures:
+            yield Case("data gradient", data_gradient, peers[2], flops)
+        yield from self._bias(layer, output)
+
+    def _conv_peers(self, layer: Layer, inputs: list[Shape], output: Shape) -> tuple[Run, Run, Run]:
+        """One convolution over the channels of all inputs; its pictures have the implicit columns."""
+        size, stride, padding = layer.sizes[0], layer.strides[0], layer.paddings[0]
+        groups, channels = layer.groups[0], sum(shape[0] for shape in inputs)
+        pixels = [(outputs - 1) * stride + size - 2 * padding for outputs in output[1:]]
+        x = self.tensor(self.images, channels, *pixels)
+        w = self.tensor(output[0], channels // groups, size, size)
+        b, dy = self.tensor(output[0]), self.tensor(self.images, *output)
+
+        def forward():
+            torch.nn.functional.conv2d(x, w, b, stride, padding, groups=groups)
+
+        def backward(*wanted):
+            return lambda: torch.ops.aten.convolution_backward(
+                dy, x, w, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], groups, wanted
+            )
+
+        return forward, backward(False, True, False), backward(True, False, False)
+
+    def _bias(self, layer: Layer, output: Shape) -> Iterator[Case]:
+        dbias, dout, out = self.array(output[0]), *(self.array(*output, self.images) for _ in "12")
+        peer = None
+        if self.with_torch:
+            shape = (self.images, *output) if output[1] > 1 else (self.images, output[0])
+            dy, y = self.tensor(*shape), self.tensor(*shape)
+            axes = [axis for axis in range(len(shape)) if axis != 1]
+
+            def peer():
+                torch.ops.aten.threshold_backward(dy, y, 0).sum(axes)
+
+        has_neuron = layer.neuron != IDENT
+        yield Case(
+            "bias + ReLU gradient" if has_neuron else "bias gradient",
+            lambda: ops.bias_backward(dbias, dout, dout, out, neuron=layer.neuron),
+            peer if has_neuron else (lambda: dy.sum(0)) if self.with_torch else None,
+            floats=(3 if has_neuron else 1) * out.size,
+        )
+
+    def _fc(self, layer: Layer, inputs: list[Shape], output: Shape) -> Iterator[Case]:
+        flops = 2 * layer.mult_adds(inputs) * self.images
+        shapes = layer.weight_shapes(inputs)
+        inps = [self.array(features, self.images) for features, _ in shapes]
+        weights = [self.array(*shape) for shape in shapes]
+        biases, out = self.array(layer.outputs), self.array(layer.outputs, self.images)
+        last = len(inps) - 1
+        peers = [None] * 3
+        if self.with_torch:
+            features = sum(shape[0] for shape in shapes)
+            x, w = self.tensor(self.images, features), self.tensor(layer.outputs, features)
+            b, dy = self.tensor(layer.outputs), self.tensor(self.images, layer.outputs)
+            peers = [
+                lambda: torch.nn.functional.linear(x, w, b),
+                lambda: dy.T @ x,
+                lambda: dy @ w,
+            ]
+
+        def forward():
+            for i, inp in enumerate(inps):
+                ops.fc_forward(out, inp, weights[i], biases if i == last else None, accumulate=i > 0)
+
+        def weight_gradient():
+            for i, inp in enumerate(inps):
+                ops.fc_backward_weights(weights[i], inp, out)
+
+        def data_gradient():
+            for i, inp in enumerate(inps):
+                ops.fc_backward_data(inp, out, weights[i])
+
+        yield Case("forward + bias", forward, peers[0], flops)
+        yield Case("weight gradient", weight_gradient, peers[1], flops)
+        yield Case("data gradient", data_gradient, peers[2], flops)
+        yield from self._bias(layer, output)
+
+    def _lrn(self, layer: Layer, inputs: list[Shape], output: Shape) -> Iterator[Case]:
+        s = layer.settings
+        out, inp = (self.array(*output, self.images) for _ in range(2))
+        peers = self._with_gradient(
+            inputs[0],
+            lambda x: torch.nn.functional.local_response_norm(
+                x, s["size"], s["scale"], s["power"], s["min_div"]
+            ),
+        )
+        yield Case("forward", lambda: ops.lrn_forward(out, inp, **s), peers[0], floats=2 * out.size)
+        dinp = self.array(*inp.shape)
+        yield Case(
+            "gradient", lambda: ops.lrn_backward(dinp, out, inp, **s), peers[1], floats=3 * out.size
+        )
+
+    def _rnorm(self, layer: Layer, inputs: list[Shape], output: Shape) -> Iterator[Case]:
+        s = layer.settings
+        out, denominators, inp, dinp = (self.array(*output, self.images) for _ in range(4))
+
+        def forward():
+            ops.rnorm_forward(out, denominators, inp, **s)
+
+        def gradient():
+            ops.rnorm_backward(dinp, out, inp, denominators, **s)
+
+        yield Case("forward", forward, floats=3 * out.size)
+        yield Case("gradient", gradient, floats=4 * out.size)
+
+    def _pool(self, layer: Layer, inputs: list[Shape], output: Shape) -> Iterator[Case]:
+        s = {"kind": layer.kind, "size": layer.size, "stride": layer.stride, "start": layer.start}
+        s["neuron"] = layer.neuron
+        inp, out = self.array(*inputs[0], self.images), self.array(*output, self.images)
+
+        def peer(x):
+            pool = getattr(torch.nn.functional, f"{layer.kind}_pool2d")
+            y = pool(x, layer.size, layer.stride, ceil_mode=True)
+            return y if layer.neuron == IDENT else y.relu()
+
+        peers = self._with_gradient(inputs[0], peer)
+        yield Case(
+            "forward", lambda: ops.pool_forward(out, inp, **s), peers[0], floats=inp.size + out.size
+        )
+        dinp, dout = self.array(*inp.shape), self.array(*out.shape)
+        yield Case(
+            "gradient",
+            lambda: ops.pool_backward(dinp, dout, inp, out, **s),
+            peers[1],
+            floats=2 * (inp.size + out.size),
+        )
+
+    def _dropout(self, layer: Layer, inputs: list[Shape], output: Shape) -> Iterator[Case]:
+        s = {"keep": layer.keep, "seed": 0, "layer": layer.stream, "step": 0}
+        out, inp = (self.array(*output, self.images) for _ in range(2))
+        peers = self._with_gradient(
+            output, lambda x: torch.nn.functional.dropout(x, 1 - layer.keep, training=True)
+        )
+        floats = 2 * out.size
+        yield Case("forward", lambda: ops.dropout_forward(out, inp, **s), peers[0], floats=floats)
+        yield Case("gradient", lambda: ops.dropout_backward(inp, out, **s), peers[1], floats=floats)
+
+    def _softmax(self, layer: Layer, inputs: list[Shape], output: Shape) -> Iterator[Case]:
+        """With the log loss and, on our side, the top-1 and top-5 errors."""
+        classes = output[0]
+        inp, probs = (self.array(classes, self.images) for _ in range(2))
+        labels = self._rng.integers(0, classes, self.images).astype(np.int32)
+        ours, results = self.device.upload(labels), [self.array(self.images) for _ in range(3)]
+        peers = (None, None)
+        if self.with_torch:
+            theirs = torch.from_numpy(labels).long().to(self.device.name)
+            peers = self._with_gradient(
+                (classes,), lambda x: torch.nn.functional.cross_entropy(x, theirs)
+            )
+
+        def forward():
+            ops.softmax_forward(probs, inp)
+            ops.logloss_forward(*results, probs, ours, k=min(5, classes))
+
+        def gradient():
+            ops.softmax_logloss_backward(inp, probs, ours, coeff=1)
+
+        yield Case("forward + log loss", forward, peers[0], floats=3 * inp.size)
+        yield Case("gradient", gradient, peers[1], floats=2 * inp.size)
+
+    def sgd(self, shapes: list[Shape]) -> Case:
+        """The update of all parameters of the net."""
+        triples = [[self.array(*shape) for _ in range(3)] for shape in shapes]
+        peer = None
+        if self.with_torch:
+            weights = [self.tensor(*shape).contiguous() for shape in shapes]
+            for w in weights:
+                w.grad = torch.randn_like(w)
+            peer = torch.optim.SGD(weights, lr=0.01, momentum=0.9, weight_decay=5e-4, fused=True).step
+
+        def ours():
+            for triple in triples:
+                ops.sgd_step(*triple, rate=0.01, momentum=0.9, decay=5e-4)
+
+        floats = 5 * sum(triple[0].size for triple in triples)
+        return Case("all parameters", ours, peer, floats=floats)
+
+    def _with_gradient(self, shape: Shape, f: Callable) -> tuple[Run | None, Run | None]:
+        """f on pictures of `shape`, and its gradient by autograd."""
+        if not self.with_torch:
+            return None, None
+        x = self.tensor(self.images, *shape).requires_grad_()
+        y = f(x)
+        dy = torch.randn_like(y)
+        return lambda: f(x), lambda: torch.autograd.grad(y, x, dy, retain_graph=True)
