@@ -10,17 +10,52 @@ The formulas, naive and in float64, are in `alexnet_raw.reference`, one module p
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Any
+
+import numpy as np
 
 from alexnet_raw.device import Array
 from alexnet_raw.neuron import IDENT, Neuron
+
+_BOOL = (bool, np.bool_)
+_EXPECTED = {
+    Integral: "an integer",
+    Real: "a number",
+    _BOOL: "True or False",
+    str: "a string",
+    Neuron: "a Neuron",
+}
+# What each setting of any op must be; bindings check the values.
+_SETTINGS: dict[str, Any] = {
+    **dict.fromkeys(("stride", "padding", "groups", "size", "start", "k"), Integral),
+    **dict.fromkeys(("seed", "layer", "step"), Integral),
+    **dict.fromkeys(("scale", "power", "min_div", "keep"), Real),
+    **dict.fromkeys(("rate", "momentum", "decay", "coeff"), Real),
+    **dict.fromkeys(("accumulate", "inverted"), _BOOL),
+    **{"kind": str, "neuron": Neuron},
+}
+
+
+def _setting(name: str, key: str, value: Any) -> Any:
+    """The value as the extension takes it."""
+    kind = _SETTINGS[key]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind in (Integral, Real)):
+        raise TypeError(f"{name}: {key} must be {_EXPECTED[kind]}, got {value!r}")
+    if kind is Neuron:
+        return value.kind, value.a, value.b
+    if kind is Integral:
+        value = int(value)
+        if key not in ("seed", "layer", "step") and not -(2**31) <= value < 2**31:
+            raise ValueError(f"{name}: {key} must fit in 32 bits, got {value}")
+    return value
 
 
 def _call(name: str, arrays: dict[str, Array | None], **settings: Any) -> None:
     """Runs an op of the extension on the device that all the arrays share."""
     device, owner = None, ""
     for argument, array in arrays.items():
-        if array is None:
+        if array is None and argument == "bias":
             continue
         if not isinstance(array, Array):
             raise TypeError(
@@ -35,9 +70,7 @@ def _call(name: str, arrays: dict[str, Array | None], **settings: Any) -> None:
                 "them first, with Array.copy_from"
             )
     data = {argument: None if array is None else array.data for argument, array in arrays.items()}
-    for key, value in settings.items():
-        if isinstance(value, Neuron):
-            settings[key] = (value.kind, value.a, value.b)
+    settings = {key: _setting(name, key, value) for key, value in settings.items()}
     if name.startswith("conv") or name == "bias_backward":
         settings["scratch"] = device.scratch
     getattr(device.module, name)(**data, **settings, stream=device.stream)

@@ -35,6 +35,7 @@ index_t item_size(const std::string& dtype) {
 bool contiguous(const py::object& strides, const std::vector<index_t>& shape, index_t item) {
     if (strides.is_none()) return true;
     const auto given = strides.cast<std::vector<index_t>>();
+    if (given.size() != shape.size()) return false;
     for (size_t i = shape.size(); i-- > 0; item *= shape[i])
         if (shape[i] != 1 && given[i] != item) return false;
     return true;
@@ -62,15 +63,21 @@ ArrayArgument array_argument(const py::handle& object, const char* name, const c
     if (!py::hasattr(object, kInterface))
         throw py::type_error(who + " must be " + kKind + ", got " +
                              py::type::of(object).attr("__name__").cast<std::string>());
-    const py::dict interface = object.attr(kInterface);
     ArrayArgument a;
     a.name = name;
-    a.shape = interface["shape"].cast<std::vector<index_t>>();
-    a.dtype = dtype_name(interface["typestr"].cast<std::string>());
-    const auto data = interface["data"].cast<py::tuple>();
-    a.data_ = reinterpret_cast<void*>(data[0].cast<uintptr_t>());
-    a.read_only = data[1].cast<bool>();
     a.device = 0;
+    py::object strides = py::none();
+    try {
+        const py::dict interface = object.attr(kInterface);
+        a.shape = interface["shape"].cast<std::vector<index_t>>();
+        a.dtype = dtype_name(interface["typestr"].cast<std::string>());
+        const auto data = interface["data"].cast<py::tuple>();
+        a.data_ = reinterpret_cast<void*>(data[0].cast<uintptr_t>());
+        a.read_only = data[1].cast<bool>();
+        if (interface.contains("strides")) strides = interface["strides"];
+    } catch (const std::exception& error) {
+        throw py::type_error(who + " has a " + kInterface + " that cannot be used: " + error.what());
+    }
     if (a.dtype != dtype)
         throw py::type_error(who + " must be " + dtype + ", got " + a.dtype + " " + text(a.shape));
     bool known = dimensions.empty();
@@ -89,8 +96,8 @@ ArrayArgument array_argument(const py::handle& object, const char* name, const c
                                   " has 2^31 elements or more: use a smaller batch");
         elements *= d;
     }
-    const py::object strides =
-        interface.contains("strides") ? py::object(interface["strides"]) : py::object(py::none());
+    if (!a.data_ || reinterpret_cast<uintptr_t>(a.data_) % uintptr_t(item_size(a.dtype)))
+        throw py::value_error(who + " is not aligned: pass a copy of it");
     if (!contiguous(strides, a.shape, item_size(a.dtype)))
         throw py::value_error(who + " " + text(a.shape) +
                               " must be C-contiguous: pass numpy.ascontiguousarray(...) of it");
@@ -151,6 +158,13 @@ PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const 
     };
     return {number(seed, "seed", 64), uint32_t(number(layer, "layer", 32)),
             uint32_t(number(step, "step", 32))};
+}
+
+float* scratch_memory(const py::function& scratch, index_t floats) {
+    if (!floats) return nullptr;
+    const ArrayArgument memory = output(scratch(floats), "scratch", {1});
+    check_setting(memory.size() >= floats, memory.describe() + " is too small");
+    return memory.f32();
 }
 
 void run_on_device([[maybe_unused]] std::initializer_list<const ArrayArgument*> arrays) {

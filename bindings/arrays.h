@@ -68,6 +68,9 @@ Neuron neuron_argument(const py::tuple& neuron);
 // A stream of random numbers: seed below 2^64, layer and step below 2^32.
 PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const py::int_& step);
 
+// Memory for partial sums: scratch(floats) is called where a launcher needs some.
+float* scratch_memory(const py::function& scratch, index_t floats);
+
 // Runs a launcher on the arrays' device and on `stream`, without the GIL.
 void run_on_device(std::initializer_list<const ArrayArgument*> arrays);
 template <class Launcher>

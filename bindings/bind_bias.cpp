@@ -17,8 +17,7 @@ void bind_bias(py::module_& m) {
             const Neuron neuron = neuron_argument(neuron_);
             if (neuron.kind != NeuronKind::ident) check_no_overlap(dz, {&out});
             const index_t inner = dout.size() / dout.dim(0);
-            const index_t floats = bias_backward_workspace(dout.dim(0), inner);
-            float* workspace = floats ? output(scratch(floats), "scratch").f32() : nullptr;
+            float* workspace = scratch_memory(scratch, bias_backward_workspace(dout.dim(0), inner));
             run({&dbias, &dz, &dout, &out}, stream, [&](Stream s) {
                 bias_backward(dbias.f32(), dz.f32(), dout.f32(), out.f32(), workspace, dout.dim(0),
                               inner, neuron, s);

@@ -13,7 +13,10 @@ struct Geometry {
 // The sizes that the arrays of one call agree on, or ValueError.
 ConvSize conv_size(const ArrayArgument& inp, const ArrayArgument& weights, const ArrayArgument& out,
                    const Geometry& g) {
+    constexpr int kLargestStride = 1 << 15;
     check_setting(g.stride >= 1, "stride must be at least 1, got " + std::to_string(g.stride));
+    check_setting(g.stride <= kLargestStride,
+                  "stride must be at most 32768, got " + std::to_string(g.stride));
     check_setting(g.groups >= 1, "groups must be at least 1, got " + std::to_string(g.groups));
     const ConvSize s = {inp.dim(3),     inp.dim(0), inp.dim(1), inp.dim(2),
                         weights.dim(3), out.dim(1), out.dim(2), weights.dim(1),
@@ -26,19 +29,24 @@ ConvSize conv_size(const ArrayArgument& inp, const ArrayArgument& weights, const
                       inp.describe() + " and the filters of " + weights.describe());
     check_shape(weights, {s.group_channels(), s.filter_height, s.filter_width, s.filters},
                 "(channels / groups, filter height, filter width, filters)");
-    auto pixels = [&](int size, int filter) {
-        return 1 + ceil_div(larger(0, 2 * g.padding + size - filter), g.stride);
+    auto pixels = [&](index_t size, index_t filter) {
+        return 1 +
+               ceil_div(larger(index_t(0), 2 * index_t(g.padding) + size - filter), index_t(g.stride));
     };
     check_shape(
         out, {s.filters, pixels(s.height, s.filter_height), pixels(s.width, s.filter_width), s.images},
         "(filters, height, width, images) with 1 + ceil((2 * padding + size - filter) / stride) "
         "pixels");
+    // Kernels count a product's rows and columns in ints, rounded up to whole lane groups.
+    auto countable = [](index_t pixels, index_t each) {
+        constexpr index_t kMostLanes = 16;
+        return pixels * ceil_div(each, kMostLanes) * kMostLanes < index_t(1) << 31;
+    };
+    check_setting(
+        countable(larger(index_t(s.height) * s.width, index_t(s.out_height) * s.out_width), s.images) &&
+            countable(index_t(s.filter_height) * s.filter_width, larger(s.channels, s.filters)),
+        out.describe() + ": pictures or filters are too large");
     return s;
-}
-
-// Memory for partial sums: scratch(floats) is called where a launcher needs some.
-float* scratch_memory(const py::function& scratch, index_t floats) {
-    return floats ? output(scratch(floats), "scratch").f32() : nullptr;
 }
 
 }  // namespace
