@@ -24,7 +24,6 @@ __host__ __device__ inline PhiloxWords philox_words(const PhiloxStream& stream, 
     uint32_t c0 = uint32_t(block), c1 = uint32_t(uint64_t(block) >> 32);
     uint32_t c2 = stream.layer, c3 = stream.step;
     uint32_t k0 = uint32_t(stream.seed), k1 = uint32_t(stream.seed >> 32);
-    UNROLL
     for (int round = 0; round < 10; ++round) {
         const uint64_t product0 = uint64_t(0xD2511F53u) * c0;
         const uint64_t product1 = uint64_t(0xCD9E8D57u) * c2;
