@@ -1,0 +1,257 @@
+#!/usr/bin/env python3
+"""Runs the tests of the CUDA target where there is no GPU, on a PTX emulator.
+
+nvcc compiles cuda/kernels/*.cu to PTX; the emulator's translator makes C++ of it, which checks every
+access for races, bounds and uninitialised memory. With the bindings and the emulator's stand-in for
+the CUDA runtime that becomes alexnet_raw._cuda, in a private copy of the package, and the project's
+own op tests run on it as the device cuda:0. A failed test fails the run, and so does any report.
+
+    tools/emulate_cuda.py --emulator DIR            every op test, in two orders of warps and blocks
+    tools/emulate_cuda.py --emulator DIR -k conv --seeds 0,1,2,3
+    tools/emulate_cuda.py --emulator DIR --mutate   deletes each barrier in turn: each must be reported
+
+DIR (or the environment variable PTXCPU) is a PTX emulator's folder, with ptx2cpp.py (translator),
+ptxcpu.h and ptxcpu_rt.cpp (runtime). Needs nvcc, g++, and alexnet-raw installed in place
+(pip install -e '.[test]').
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().with_suffix("")
+BARRIER = re.compile(r"^[ \t]*__syncthreads\(\);.*$", re.MULTILINE)
+
+
+def run(*command: object) -> None:
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+
+
+class Emulation:
+    """The build of one copy of the sources, and the tests on it."""
+
+    def __init__(self, emulator: Path, work: Path, arch: str):
+        self.emulator, self.work, self.arch = emulator, work, arch
+        self.nvcc = shutil.which(os.environ.get("CUDACXX", "nvcc"))
+        if not self.nvcc:
+            raise SystemExit("nvcc was not found: put it on PATH or set CUDACXX")
+        self.objects = work / "objects"
+        self.tree = work / "tree"
+        self.objects.mkdir(parents=True, exist_ok=True)
+
+    def copy_sources(self) -> None:
+        shutil.rmtree(self.tree, ignore_errors=True)
+        skip = shutil.ignore_patterns("__pycache__", "_cuda.*.so")
+        for folder in ("alexnet_raw", "bindings", "cuda", "tests"):
+            shutil.copytree(ROOT / folder, self.tree / folder, ignore=skip)
+
+    def dependencies(self, source: Path) -> set[Path]:
+        """The source and all that it includes from the tree."""
+        found, waiting = set(), [source]
+        while waiting:
+            path = waiting.pop()
+            if path in found:
+                continue
+            found.add(path)
+            names = re.findall(r'#include "([^"]+)"', path.read_text())
+            waiting += [p for name in names if (p := (path.parent / name).resolve()).exists()]
+        return found
+
+    def object_of(self, source: Path, kind: str, compile_to) -> Path:
+        """An object file under a name made of its sources' contents, so that mutants share the rest."""
+        digest = hashlib.sha256(f"{kind} {self.arch}".encode())
+        files = self.dependencies(source) | set(self.emulator.glob("*.*"))
+        for path in sorted(files):
+            digest.update(path.read_bytes())
+        target = self.objects / f"{source.stem}.{kind}.{digest.hexdigest()[:16]}.o"
+        if not target.exists():
+            unfinished = target.with_suffix(".part.o")
+            compile_to(source, unfinished)
+            unfinished.rename(target)
+        return target
+
+    def host_compiler(self, *flags: str):
+        def compile_to(source: Path, target: Path) -> None:
+            run("g++", "-std=c++17", "-fPIC", *flags, "-c", source, "-o", target)
+
+        return compile_to
+
+    def nvcc_flags(self) -> list[str]:
+        flags = ["-std=c++17", "-lineinfo", f"-arch=compute_{self.arch}", "--expt-relaxed-constexpr"]
+        return [*flags, "-Xcompiler=-fPIC,-fvisibility=hidden"]
+
+    def device_object(self, source: Path, target: Path) -> None:
+        ptx, translated = target.with_suffix(".ptx"), target.with_suffix(".cpp")
+        run(self.nvcc, *self.nvcc_flags(), "-ptx", source, "-o", ptx)
+        run(sys.executable, self.emulator / "ptx2cpp.py", ptx, translated)
+        self.host_compiler(*self.emulator_flags(), "-fno-trapping-math")(translated, target)
+
+    def host_object(self, source: Path, target: Path) -> None:
+        run(self.nvcc, *self.nvcc_flags(), "-O2", "-c", source, "-o", target)
+
+    def emulator_flags(self) -> list[str]:
+        strict = ["-fno-strict-aliasing", "-fwrapv", "-ffp-contract=off"]
+        return ["-O1", "-march=native", "-w", *strict, "-DCHECK=1", f"-I{self.emulator}"]
+
+    def toolkit(self) -> Path:
+        """The folder of the CUDA toolkit, which nvcc tells (on PATH it may be a link or a script)."""
+        command = [self.nvcc, "--dryrun", "-E", "-x", "cu", os.devnull]
+        done = subprocess.run(command, capture_output=True, text=True)
+        return Path(re.search(r"TOP=(\S+)", done.stderr + done.stdout).group(1))
+
+    def build(self, jobs: int) -> None:
+        """Compiles what changed and links tree/alexnet_raw/_cuda."""
+        import pybind11
+
+        cuda_include = self.toolkit() / "include"
+        named = ["COMPILER", "FLAGS", "ARCHITECTURES"]
+        binding = self.host_compiler(
+            "-O0", "-fvisibility=hidden", "-DALEXNET_RAW_CUDA",
+            *(f'-DALEXNET_RAW_{name}="emulated"' for name in named),
+            f"-I{cuda_include}", f"-I{pybind11.get_include()}", f"-I{sysconfig.get_path('include')}",
+        )  # fmt: skip
+        kernels = sorted((self.tree / "cuda/kernels").glob("*.cu"))
+        wanted = [(k, "device", self.device_object) for k in kernels]
+        wanted += [(k, "host", self.host_object) for k in kernels]
+        wanted += [(b, "binding", binding) for b in sorted((self.tree / "bindings").glob("*.cpp"))]
+        wanted += [(HERE / "runtime.cpp", "runtime", self.host_compiler("-O1", f"-I{cuda_include}"))]
+        emulator = self.host_compiler(*self.emulator_flags())
+        wanted += [(self.emulator / "ptxcpu_rt.cpp", "emulator", emulator)]
+        with ThreadPoolExecutor(jobs) as pool:
+            objects = list(pool.map(lambda one: self.object_of(*one), wanted))
+        module = self.tree / "alexnet_raw" / ("_cuda" + sysconfig.get_config_var("EXT_SUFFIX"))
+        run("g++", "-shared", "-o", module, *objects, "-lpthread", "-Wl,-Bsymbolic")
+
+    def test(self, arguments: list[str], seed: int, quiet: bool = False) -> tuple[int, list[str]]:
+        """pytest's exit status and the emulator's reports."""
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join([str(self.tree), str(HERE)]),
+            "PTXCPU_SEED": str(seed),
+            "PTXCPU_ARENA_GB": "16",
+            "ALEXNET_RAW_TEST_BORDER": "0",  # the emulator knows where an array ends
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--capture=sys",
+            "-p",
+            "no:cacheprovider",
+            *arguments,
+        ]
+        process = subprocess.Popen(
+            command, cwd=self.tree, env=environment, text=True,
+            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL if quiet else None,
+        )  # fmt: skip
+        reports = []
+        for line in process.stderr:
+            if not quiet:
+                sys.stderr.write(line)
+            if line.startswith("PTXCPU") and not line.rstrip().endswith("reports in all"):
+                reports.append(line.strip())
+        return process.wait(), reports
+
+
+def test_arguments(select: str | None, extra: list[str]) -> list[str]:
+    """The tests of each kernel, or those that were asked for."""
+    kernels = sorted(path.stem for path in (ROOT / "cuda" / "kernels").glob("*.cu"))
+    files = [a for a in extra if a.startswith("tests")]
+    files = files or [f"tests/test_{op}.py" for op in (*kernels, "fc")]
+    others = [a for a in extra if not a.startswith("tests")]
+    return [*files, "-k", f"cuda:0 and ({select})" if select else "cuda:0", *others]
+
+
+# For each source with barriers, tests that reach all of them.
+MUTATION_TESTS = {
+    "cuda/core/tile_loop.h": "tests/test_conv.py::test_forward",
+    "cuda/core/reduce.h": "tests/test_softmax.py",
+    "cuda/kernels/rnorm.cu": "tests/test_rnorm.py",
+}
+
+
+def mutate(emulation: Emulation, part: str, jobs: int) -> int:
+    """Deletes each barrier of the files named like `part` in turn; returns how many nobody reported."""
+    missed = 0
+    sources = sorted(p for p in (emulation.tree / "cuda").rglob("*") if p.suffix in (".cu", ".h"))
+    for path in sources:
+        name = path.relative_to(emulation.tree).as_posix()
+        if part not in name:
+            continue
+        original = path.read_text()
+        barriers = list(BARRIER.finditer(original))
+        if barriers and name not in MUTATION_TESTS:
+            print(f"{name} has barriers and no tests in MUTATION_TESTS", flush=True)
+            missed += len(barriers)
+            continue
+        for barrier in barriers:
+            mutant = original[: barrier.start()] + original[barrier.end() :]  # keeps line numbers
+            path.write_text(mutant)
+            emulation.build(jobs)
+            tests = [MUTATION_TESTS[name], "-k", "cuda:0", "-x"]
+            reports = next(
+                (r for seed in (0, 1) if (r := emulation.test(tests, seed, quiet=True)[1])), []
+            )
+            line = original[: barrier.start()].count("\n") + 1
+            missed += not reports
+            print(f"{name}:{line} deleted: {reports[0] if reports else 'NOT REPORTED'}", flush=True)
+        path.write_text(original)
+    return missed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    emulator = os.environ.get("PTXCPU")
+    parser.add_argument("--emulator", default=emulator, required=not emulator, help="its folder")
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / "build" / "emulate_cuda", help="build folder"
+    )
+    parser.add_argument(
+        "--arch", default="75", help="compute capability of the PTX (default %(default)s)"
+    )
+    parser.add_argument(
+        "--seeds", default="0,1", help="orders of warps and blocks (default %(default)s)"
+    )
+    parser.add_argument(
+        "-j", "--jobs", type=int, default=os.cpu_count() or 1, help="compilers at a time"
+    )
+    parser.add_argument("-k", dest="select", help="pytest's selection, beside cuda:0")
+    parser.add_argument(
+        "--mutate",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="delete each barrier (of FILE) in turn",
+    )
+    options, extra = parser.parse_known_args()
+
+    emulation = Emulation(Path(options.emulator).resolve(), options.work.resolve(), options.arch)
+    emulation.copy_sources()
+    if options.mutate is not None:
+        missed = mutate(emulation, options.mutate, options.jobs)
+        print(f"{missed} deletions were not reported" if missed else "every deletion was reported")
+        return int(missed > 0)
+    emulation.build(options.jobs)
+    bad = False
+    for seed in map(int, options.seeds.split(",")):
+        status, reports = emulation.test(test_arguments(options.select, extra), seed)
+        print(f"seed {seed}: pytest exited with {status}, {len(reports)} reports", flush=True)
+        bad = bad or status != 0 or bool(reports)
+    return int(bad)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
