@@ -27,7 +27,10 @@ ALEXNET_RAW_CUDA=off ALEXNET_RAW_SANITIZE=address,undefined ALEXNET_RAW_BUILD_DI
     "$python" setup.py --quiet build_ext --inplace
 
 # With no file among the arguments, these.
-files="tests/test_execution.py tests/test_bindings.py tests/test_network.py"
+network=tests/test_network.py
+files="tests/test_execution.py tests/test_bindings.py
+    $network::test_ragged_batches_leave_nothing_behind
+    $network::test_exchanged_copies_are_renewed_in_every_pass"
 for kernel in cuda/kernels/*.cu; do
     files="$files tests/test_$(basename "$kernel" .cu).py"
 done
