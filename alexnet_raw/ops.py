@@ -124,7 +124,10 @@ def conv_backward_data(
     groups: int = 1,
     accumulate: bool = False,
 ) -> None:
-    """The gradient of the input, from that of the output before the neuron; shapes as in `conv_forward`."""
+    """The gradient of the input, from that of the output before the neuron.
+
+    Shapes are those of `conv_forward`.
+    """
     _call(
         "conv_backward_data",
         {"dinp": dinp, "dout": dout, "weights": weights},
@@ -145,7 +148,7 @@ def conv_backward_weights(
     groups: int = 1,
     accumulate: bool = False,
 ) -> None:
-    """The gradient of the weights, summed over the images; shapes as in `conv_forward`."""
+    """The gradient of the weights, summed over the images; shapes are those of `conv_forward`."""
     _call(
         "conv_backward_weights",
         {"dweights": dweights, "inp": inp, "dout": dout},

@@ -10,6 +10,8 @@ import pytest
 
 from alexnet_raw.device import Array, Device, DeviceError
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before the extension loads: see cli/__init__.py
+
 # How the CPU target runs a kernel: the CPU's own tile shapes and the GPU's, thread orders.
 EXECUTIONS = [
     ("cpu", "forward"),

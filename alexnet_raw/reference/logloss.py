@@ -10,9 +10,7 @@ import numpy as np
 SMALLEST = float(np.finfo(np.float32).tiny)
 
 
-def forward(
-    probs: np.ndarray, labels: np.ndarray, k: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def forward(probs: np.ndarray, labels: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """probs (classes, N), labels (N,) to loss, top-1 error and top-k error, each (N,).
 
     loss = -log p[label]. The label is right in the top k with probability
