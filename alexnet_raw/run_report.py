@@ -70,9 +70,8 @@ def not_learning(history: list[Record], classes: int) -> str | None:
         return None
     return (
         f"the loss stays at {losses[2]:.3f}; guessing among {classes} classes costs {chance:.3f}. "
-        "Try a rate 3 times higher or lower (--lr), larger first weights (initW; the authors "
-        "ran 0.03 in conv3 to conv5: --net alexnet-2012), and look whether the pictures are in "
-        "the right class folders"
+        "Try a rate 3 times higher or lower (--lr), smaller batches, larger first weights (initW "
+        "in the layer file), and look whether the pictures are in the right class folders"
     )
 
 
