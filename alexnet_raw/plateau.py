@@ -12,6 +12,7 @@ class Plateau:
     """Divides the rates by 10 when the validation error stops improving, three times at most.
 
     The authors judged by eye; here an error has stopped when PATIENCE epochs brought no better one.
+    Without validation pictures the training loss takes its place.
     """
 
     scale: float = 1.0  # of all rates
@@ -23,7 +24,7 @@ class Plateau:
     DIVISIONS: ClassVar[int] = 3
 
     def update(self, error: float) -> bool:
-        """Takes the validation error of an epoch in; True if that made the rates fall."""
+        """Takes the error of an epoch in; True if that made the rates fall."""
         if error < self.best:
             self.best, self.epochs_since_best = error, 0
             return False

@@ -107,11 +107,12 @@ def _end_epoch(run: Run, interrupts: Interrupts) -> bool:
     print(run_report.epoch_line(record, run.settings.epochs), flush=True)
     if warning := run_report.not_learning(run.history, len(run.model.classes)):
         print(f"warning: {warning}", file=sys.stderr)
+    if run.settings.schedule == "plateau":
+        what = "validation error" if validation else "training loss"
+        if run.plateau.update(validation.top1 if validation else run.score.loss):
+            print(f"the {what} has stopped falling: rate {run.rate:.2g} from now on", flush=True)
     run.epoch, run.batch = run.epoch + 1, 0
     run.score, run.seconds, run.stall = Score(), 0.0, 0.0
-    plateau = run.settings.schedule == "plateau" and validation
-    if plateau and run.plateau.update(validation.top1):
-        print(f"the validation error has stopped falling: rate {run.rate:.2g} from now on")
     return True
 
 

@@ -348,7 +348,14 @@ def test_plateau_survives_a_checkpoint():
 def test_plateau_in_a_run(settings, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Plateau, "PATIENCE", 1)
     train(replace(settings, schedule="plateau", epochs=6, lr=1e-9), tmp_path)
-    assert "has stopped falling: rate 1e-10" in capsys.readouterr().out
+    assert "the validation error has stopped falling: rate 1e-10" in capsys.readouterr().out
     rates = [record["rate"] for record in checkpoint.load_metadata(tmp_path)["run"]["history"]]
     assert rates[0] == pytest.approx(1e-9)
     assert rates[-1] == pytest.approx(1e-12)
+
+
+def test_plateau_without_validation_pictures(settings, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Plateau, "PATIENCE", 1)
+    pictures = tiny_run.write_pictures(tmp_path / "pictures", validation=False)
+    train(replace(settings, data=pictures, schedule="plateau", epochs=6, lr=1e-9), tmp_path / "run")
+    assert "the training loss has stopped falling" in capsys.readouterr().out
