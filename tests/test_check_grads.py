@@ -43,14 +43,12 @@ def test_the_packaged_mini_net_passes(seed):
 def test_a_wrong_gradient_is_found(monkeypatch, seed):
     right = Conv.backward
 
-    def forgets_half_of_the_biases(self, site):
+    def halves_the_biases(self, site):
         right(self, site)
         biases = site.gradient("biases")
-        gradient = biases.numpy()
-        gradient[::2] = 0
-        biases.copy_from(gradient)
+        biases.copy_from(biases.numpy() / 2)
 
-    monkeypatch.setattr(Conv, "backward", forgets_half_of_the_biases)
+    monkeypatch.setattr(Conv, "backward", halves_the_biases)
     report = check_grads.check(
         two_towers(), parse_devices("cpu"), 16, seed, (3, 17, 17), pixel=1, probes=2
     )
