@@ -10,7 +10,7 @@ from alexnet_raw.layer_file import LayerFileError
 from alexnet_raw.net_spec import NetSpec
 
 PAPER = (90, 128)  # epochs, batch size
-SUITED = {"alexnet-mini": (14, 32)}  # the same for packaged nets that other numbers suit better
+SUITED = {"alexnet-mini": (10, 32)}  # the same for packaged nets that other numbers suit better
 EMBEDDED = "the embedded Fashion-MNIST"
 
 

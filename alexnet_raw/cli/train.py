@@ -61,7 +61,7 @@ def add(command: argparse.ArgumentParser) -> None:
         "--epochs",
         metavar="N",
         type=options.integer(1),
-        help="passes over the pictures (default: 90 as the paper; alexnet-mini: 14)",
+        help="passes over the pictures (default: 90 as the paper; alexnet-mini: 10)",
     )
     how.add_argument(
         "--batch-size",
