@@ -74,9 +74,11 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code: 0, 1 failed, 2 user's error, 128+N by a signal."""
     args = parser().parse_args(argv)
-    # Threads that wait asleep: on a machine with other work, spinning ones take the cores that the
-    # threads they wait for need, and training is several times slower. OpenMP reads it when loaded.
+    # Threads wait some 50 microseconds awake, which covers the gaps between kernels, then asleep: on a
+    # machine with other work, spinning ones take the cores that the threads they wait for need.
+    # OpenMP reads these when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     handler = _Warnings()
     logging.getLogger("alexnet_raw").addHandler(handler)
     try:

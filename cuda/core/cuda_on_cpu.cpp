@@ -2,6 +2,7 @@
 #include "cuda_on_cpu.h"
 
 #include <omp.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <atomic>
@@ -284,6 +285,23 @@ void check_limits(const Launch& launch) {
         refuse("a block has at most 65536 bytes of shared memory");
 }
 
+// Ties each worker to a core of its own, once. Woken for microseconds at a time, threads otherwise
+// gather on the core that wakes them and take turns. The caller's thread stays free.
+void keep_to_own_core() {
+    static thread_local bool done = false;
+    const int worker = omp_get_thread_num();
+    if (done || worker == 0) return;
+    done = true;
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+    int wanted = worker % CPU_COUNT(&allowed), cpu = 0;
+    while (!CPU_ISSET(cpu, &allowed) || wanted-- > 0) ++cpu;
+    cpu_set_t own;
+    CPU_ZERO(&own);
+    CPU_SET(cpu, &own);
+    sched_setaffinity(0, sizeof own, &own);
+}
+
 }  // namespace
 
 void run_grid(const Launch& launch, const std::function<void()>& thread) {
@@ -298,6 +316,7 @@ void run_grid(const Launch& launch, const std::function<void()>& thread) {
 #pragma omp parallel for num_threads(cores) schedule(dynamic, chunk)
     for (int64_t i = 0; i < blocks; ++i) {
         if (failed.load(std::memory_order_relaxed)) continue;
+        keep_to_own_core();
         try {
             core().run_block(launch, thread, order(uint64_t(i)));
         } catch (...) {
