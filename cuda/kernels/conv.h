@@ -87,7 +87,7 @@ struct TileWalk {
     }
 };
 
-// A tile of a patch matrix, kColumns wide. The columns are fixed; rows come from load().
+// A tile of a patch matrix, kColumns wide. The columns are fixed; load_rows() goes down the rows.
 template <class V, int kThreads, int kColumns>
 class PatchTile {
     static constexpr int L = lane_count<V>;
