@@ -313,15 +313,18 @@ void run_grid(const Launch& launch, const std::function<void()>& thread) {
     std::exception_ptr failure;
     std::mutex mutex;
     std::atomic<bool> failed{false};
-#pragma omp parallel for num_threads(cores) schedule(dynamic, chunk)
-    for (int64_t i = 0; i < blocks; ++i) {
-        if (failed.load(std::memory_order_relaxed)) continue;
+#pragma omp parallel num_threads(cores)
+    {
         keep_to_own_core();
-        try {
-            core().run_block(launch, thread, order(uint64_t(i)));
-        } catch (...) {
-            std::lock_guard<std::mutex> lock(mutex);
-            if (!failed.exchange(true)) failure = std::current_exception();
+#pragma omp for schedule(dynamic, chunk)
+        for (int64_t i = 0; i < blocks; ++i) {
+            if (failed.load(std::memory_order_relaxed)) continue;
+            try {
+                core().run_block(launch, thread, order(uint64_t(i)));
+            } catch (...) {
+                std::lock_guard<std::mutex> lock(mutex);
+                if (!failed.exchange(true)) failure = std::current_exception();
+            }
         }
     }
     if (failure) std::rethrow_exception(failure);
