@@ -4,7 +4,9 @@ Environment variables:
     ALEXNET_RAW_CUDA            auto (default): build the CUDA target where nvcc is found; on: fail
                                 where it is not; wheels: fetch nvcc from PyPI; off: CPU target only
     ALEXNET_RAW_CUDA_ARCH       CUDA architectures, CMake's syntax, e.g. "90" or "80-real;90"
-    ALEXNET_RAW_PORTABLE=1      CPU target for any machine of the family (AVX2), not just this one
+                                (default: those of this machine's GPUs, or all where it has none)
+    ALEXNET_RAW_PORTABLE=1      for any machine, not just this one: every CPU of the family (AVX2),
+                                every CUDA architecture
     ALEXNET_RAW_SANITIZE        sanitizers for the CPU target, e.g. "address,undefined"
     ALEXNET_RAW_BUILD_DIR       where CMake works (default build/cmake-<python tag>)
 nvcc is looked for in CUDACXX, on PATH, in CUDA_HOME, in /usr/local/cuda and in the nvidia wheels of the
@@ -16,6 +18,7 @@ from __future__ import annotations
 import fcntl
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -66,6 +69,17 @@ def wanted_nvcc() -> Path | None:
     return nvcc
 
 
+def gpu_architectures() -> str | None:
+    """The architectures of the GPUs that the driver shows, "80-real;90-real"; None if it shows none."""
+    command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    try:
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.findall(r"^(\d+)\.(\d)$", shown.stdout, re.MULTILINE)
+    return ";".join(sorted({f"{major}{minor}-real" for major, minor in found})) or None
+
+
 class CMakeBuild(build_ext):
     """One configure and one build for both modules; unchanged files are not compiled again."""
 
@@ -75,7 +89,14 @@ class CMakeBuild(build_ext):
         build.mkdir(parents=True, exist_ok=True)
         lock = open(build / "lock", "w")  # noqa: SIM115 - held until the process ends
         fcntl.flock(lock, fcntl.LOCK_EX)  # a second install waits
-        self.configure(build)
+        nvcc = wanted_nvcc()
+        try:
+            self.configure(build, nvcc)
+        except SystemExit:
+            if nvcc is None or os.environ.get("ALEXNET_RAW_CUDA", "auto").lower() != "auto":
+                raise
+            print(f"{nvcc} does not work here (see above): the CPU target only", file=sys.stderr)
+            self.configure(build, None)
         jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(os.cpu_count() or 1)
         self.call("cmake", "--build", build, "-j", jobs)
         for ext in list(self.extensions):
@@ -89,28 +110,28 @@ class CMakeBuild(build_ext):
             destination.parent.mkdir(parents=True, exist_ok=True)
             self.copy_file(str(built[0]), str(destination))
 
-    def configure(self, build: Path) -> None:
+    def configure(self, build: Path, nvcc: Path | None) -> None:
         import pybind11
 
-        portable = "ON" if os.environ.get("ALEXNET_RAW_PORTABLE") == "1" else "OFF"
+        portable = os.environ.get("ALEXNET_RAW_PORTABLE") == "1"
         arguments = [
             "-G", "Ninja",
             "-DCMAKE_BUILD_TYPE=Release",
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
-            f"-DALEXNET_RAW_PORTABLE={portable}",
+            f"-DALEXNET_RAW_PORTABLE={'ON' if portable else 'OFF'}",
             f"-DALEXNET_RAW_SANITIZE={os.environ.get('ALEXNET_RAW_SANITIZE', '')}",
         ]  # fmt: skip
-        nvcc = wanted_nvcc()
         arguments.append(f"-DALEXNET_RAW_CUDA={'ON' if nvcc else 'OFF'}")
         if nvcc:
             arguments.append(f"-DCMAKE_CUDA_COMPILER={nvcc}")
             if "site-packages" in str(nvcc):  # wheels keep their libraries where nvcc does not look
                 arguments.append(f"-DCMAKE_CUDA_FLAGS=-L{nvcc.parent.parent / 'lib'}")
-            if architectures := os.environ.get("ALEXNET_RAW_CUDA_ARCH"):
+            architectures = os.environ.get("ALEXNET_RAW_CUDA_ARCH")
+            if architectures := architectures or (None if portable else gpu_architectures()):
                 arguments.append(f"-DCMAKE_CUDA_ARCHITECTURES={architectures}")
         else:
-            print("no nvcc: building the CPU target only", file=sys.stderr)
+            print("building the CPU target only", file=sys.stderr)
         # A cache from other arguments (or a vanished build environment) would win over these.
         stamp = build / "arguments.txt"
         text = "\n".join(arguments)

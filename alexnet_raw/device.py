@@ -182,7 +182,7 @@ def _extension(name: str) -> ModuleType:
             if name == "_cuda"
             else "reinstall alexnet-raw: pip install ."
         )
-        raise DeviceError(f"alexnet_raw.{name} is not built ({error}): {remedy}") from None
+        raise DeviceError(f"alexnet_raw.{name} cannot be loaded ({error}): {remedy}") from None
 
 
 def _cupy(module: ModuleType, name: str, ordinal: int) -> ModuleType:

@@ -11,27 +11,33 @@ from typing import Any, ClassVar
 class Plateau:
     """Divides the rates by 10 when the validation error stops improving, three times at most.
 
-    The authors judged by eye; here an error has stopped when PATIENCE epochs brought no better one.
-    Without validation pictures the training loss takes its place.
+    The authors judged by eye; here an error has stopped when PATIENCE epochs brought no better one,
+    and with few pictures as many epochs as make PATIENCE_STEPS updates, since a handful of updates
+    shows nothing. Without validation pictures the training loss takes its place.
     """
 
     scale: float = 1.0  # of all rates
     divided: int = 0
     best: float = math.inf
     epochs_since_best: int = 0
+    steps_since_best: int = 0
 
     PATIENCE: ClassVar[int] = 5
+    PATIENCE_STEPS: ClassVar[int] = 1000
     DIVISIONS: ClassVar[int] = 3
 
-    def update(self, error: float) -> bool:
-        """Takes the error of an epoch in; True if that made the rates fall."""
+    def update(self, error: float, steps: int) -> bool:
+        """Takes in the error of an epoch of that many steps; True if that made the rates fall."""
         if error < self.best:
-            self.best, self.epochs_since_best = error, 0
+            self.best, self.epochs_since_best, self.steps_since_best = error, 0, 0
             return False
         self.epochs_since_best += 1
-        if self.epochs_since_best < self.PATIENCE or self.divided == self.DIVISIONS:
+        self.steps_since_best += steps
+        patient = self.epochs_since_best < self.PATIENCE or self.steps_since_best < self.PATIENCE_STEPS
+        if patient or self.divided == self.DIVISIONS:
             return False
-        self.scale, self.divided, self.epochs_since_best = self.scale / 10, self.divided + 1, 0
+        self.scale, self.divided = self.scale / 10, self.divided + 1
+        self.epochs_since_best = self.steps_since_best = 0
         return True
 
     def to_json(self) -> dict[str, Any]:

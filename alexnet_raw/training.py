@@ -109,7 +109,7 @@ def _end_epoch(run: Run, interrupts: Interrupts) -> bool:
         print(f"warning: {warning}", file=sys.stderr)
     if run.settings.schedule == "plateau":
         what = "validation error" if validation else "training loss"
-        if run.plateau.update(validation.top1 if validation else run.score.loss):
+        if run.plateau.update(validation.top1 if validation else run.score.loss, run.batch):
             print(f"the {what} has stopped falling: rate {run.rate:.2g} from now on", flush=True)
     run.epoch, run.batch = run.epoch + 1, 0
     run.score, run.seconds, run.stall = Score(), 0.0, 0.0

@@ -11,6 +11,20 @@
 
 namespace {
 
+// Compiled for the machine at hand, the module may have been carried to one with an older CPU.
+void check_cpu() {
+    const char* missing = nullptr;
+#if defined(__AVX512F__)
+    if (!__builtin_cpu_supports("avx512f")) missing = "AVX-512";
+#elif defined(__AVX2__)
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) missing = "AVX2";
+#endif
+    if (missing)
+        throw py::import_error("it was built for CPUs with " + std::string(missing) +
+                               ", which this machine's has not: install on this machine, or anywhere "
+                               "with ALEXNET_RAW_PORTABLE=1 (needs AVX2)");
+}
+
 py::dict build_info() {
     py::dict info;
     info["compiler"] = ALEXNET_RAW_COMPILER;
@@ -80,6 +94,7 @@ void bind_execution(py::module_& m) {
 }  // namespace
 
 PYBIND11_MODULE(MODULE, m) {
+    check_cpu();
     m.doc() = "Kernels of alexnet-raw; call them through alexnet_raw.ops.";
     py::register_exception<KernelError>(m, "KernelError", PyExc_RuntimeError);
     m.def("build_info", &build_info);

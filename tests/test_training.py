@@ -325,8 +325,8 @@ def test_folders_of_runs(tmp_path, monkeypatch):
 
 def test_plateau_divides_three_times():
     plateau = Plateau()
-    assert not any(plateau.update(error) for error in (0.9, 0.8, 0.7))
-    falls = [plateau.update(0.7) for _ in range(Plateau.PATIENCE * 5)]
+    assert not any(plateau.update(error, 1000) for error in (0.9, 0.8, 0.7))
+    falls = [plateau.update(0.7, 1000) for _ in range(Plateau.PATIENCE * 5)]
     where = [i + 1 for i, fell in enumerate(falls) if fell]
     assert where == [Plateau.PATIENCE * n for n in (1, 2, 3)]
     assert plateau.scale == pytest.approx(1e-3)
@@ -335,18 +335,27 @@ def test_plateau_divides_three_times():
 def test_plateau_waits_after_an_improvement():
     plateau = Plateau()
     for error in [0.5] * Plateau.PATIENCE + [0.4] + [0.45] * (Plateau.PATIENCE - 1):
-        assert not plateau.update(error)
-    assert plateau.update(0.45)
+        assert not plateau.update(error, 1000)
+    assert plateau.update(0.45, 1000)
+
+
+def test_plateau_waits_for_updates():
+    """Of 167 pictures in batches of 32, five epochs are 30 updates: no plateau yet."""
+    plateau = Plateau()
+    plateau.update(0.5, 6)
+    falls = [plateau.update(0.5, 6) for _ in range(200)]
+    assert falls.index(True) + 1 == math.ceil(Plateau.PATIENCE_STEPS / 6)
 
 
 def test_plateau_survives_a_checkpoint():
-    for plateau in (Plateau(), Plateau(0.1, 1, 0.25, 2)):
+    for plateau in (Plateau(), Plateau(0.1, 1, 0.25, 2, 40)):
         assert Plateau.from_json(plateau.to_json()) == plateau
     assert Plateau().to_json()["best"] is None
 
 
 def test_plateau_in_a_run(settings, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Plateau, "PATIENCE", 1)
+    monkeypatch.setattr(Plateau, "PATIENCE_STEPS", 1)
     train(replace(settings, schedule="plateau", epochs=6, lr=1e-9), tmp_path)
     assert "the validation error has stopped falling: rate 1e-10" in capsys.readouterr().out
     rates = [record["rate"] for record in checkpoint.load_metadata(tmp_path)["run"]["history"]]
@@ -356,6 +365,7 @@ def test_plateau_in_a_run(settings, tmp_path, capsys, monkeypatch):
 
 def test_plateau_without_validation_pictures(settings, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Plateau, "PATIENCE", 1)
+    monkeypatch.setattr(Plateau, "PATIENCE_STEPS", 1)
     pictures = tiny_run.write_pictures(tmp_path / "pictures", validation=False)
     train(replace(settings, data=pictures, schedule="plateau", epochs=6, lr=1e-9), tmp_path / "run")
     assert "the training loss has stopped falling" in capsys.readouterr().out

@@ -286,20 +286,24 @@ void check_limits(const Launch& launch) {
 }
 
 // Ties each worker to a core of its own, once. Woken for microseconds at a time, threads otherwise
-// gather on the core that wakes them and take turns. The caller's thread stays free.
+// gather on the core that wakes them and take turns. The caller's thread stays free, and so do all
+// where a process uses a part of the cores: another may use the same part.
 void keep_to_own_core() {
+#ifdef __linux__
     static thread_local bool done = false;
     const int worker = omp_get_thread_num();
     if (done || worker == 0) return;
     done = true;
     cpu_set_t allowed;
     if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
-    int wanted = worker % CPU_COUNT(&allowed), cpu = 0;
+    if (core_count() != CPU_COUNT(&allowed)) return;
+    int wanted = worker, cpu = 0;
     while (!CPU_ISSET(cpu, &allowed) || wanted-- > 0) ++cpu;
     cpu_set_t own;
     CPU_ZERO(&own);
     CPU_SET(cpu, &own);
     sched_setaffinity(0, sizeof own, &own);
+#endif
 }
 
 }  // namespace
