@@ -25,7 +25,7 @@ CASES = [
     (5, 6, 9, 9, 10, 3, 3, 2, 2),
     (4, 3, 12, 12, 48, 7, 4, 3, 1),
     (2, 4, 6, 7, 8, 1, 2, 0, 1),  # stride beyond the filter: pixels without any tap
-    (1, 130, 3, 3, 200, 3, 1, 1, 1),  # ragged last tiles of rows
+    (9, 130, 3, 3, 140, 5, 1, 2, 1),  # ragged last tiles of rows; several steps of depth in each block
     (32, 40, 2, 2, 270, 2, 1, 0, 2),
 ]
 

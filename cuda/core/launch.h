@@ -25,7 +25,8 @@ std::string kernel_name() {
     std::string_view text = __PRETTY_FUNCTION__;
     const size_t start = text.find("kernel = ") + 9;
     text = text.substr(start, text.find_first_of(";]", start) - start);
-    return std::string(text);
+    const size_t scope = text.substr(0, text.find('<')).rfind("::");
+    return std::string(scope == text.npos ? text : text.substr(scope + 2));
 }
 
 #ifdef ALEXNET_RAW_CUDA
