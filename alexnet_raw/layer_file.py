@@ -11,7 +11,9 @@ from pathlib import Path
 
 from alexnet_raw.ini import Keys, LayerFileError, read_ini
 from alexnet_raw.layers import TYPES, Layer
+from alexnet_raw.layers.neuron import detached
 from alexnet_raw.net_spec import NetSpec, check_links
+from alexnet_raw.neuron import IDENT
 
 __all__ = ["LayerFileError", "load", "load_packaged", "packaged", "parse"]
 
@@ -54,10 +56,18 @@ def parse(definition: str, parameters: str, name: str, files: tuple[str, str] | 
     settings = read_ini(parameters, parameter_file)
     if not sections:
         raise LayerFileError(f"{definition_file}: no layers; give each its [section]")
-    layers = []
+    layers, outlets = [], {}
     for section, values in sections.items():
         keys = Keys(definition_file, section, values)
-        layers.append(_read_layer(keys, Keys(parameter_file, section, settings.get(section))))
+        layer = _read_layer(keys, Keys(parameter_file, section, settings.get(section)))
+        layer.inputs = [outlets.get(name, name) for name in layer.inputs]
+        layers.append(layer)
+        if layer.neuron != IDENT and layer.neuron.kind not in layer.fuses:
+            # As in cuda-convnet: the neuron becomes a layer, and all readers read that.
+            outlets[section] = f"{section}_neuron"
+            while outlets[section] in sections:
+                outlets[section] += "_"
+            layers.append(detached(layer, outlets[section]))
     for section in settings:
         if section not in sections:
             raise LayerFileError(

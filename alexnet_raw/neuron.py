@@ -5,13 +5,32 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-# kind -> names of its parameters. The kernels of `neuron.cu` know the same kinds.
-KINDS = {"ident": (), "relu": (), "tanh": ("a", "b")}
+# kind -> names of its parameters. The kernels of `neuron.cu` know the same kinds; nrelu, which draws
+# random numbers, has its own.
+KINDS = {
+    "ident": (),
+    "relu": (),
+    "tanh": ("a", "b"),
+    "logistic": (),
+    "softrelu": (),
+    "sqrt": (),
+    "brelu": ("a",),
+    "linear": ("a", "b"),
+    "abs": (),
+    "square": (),
+    "drelu": ("a",),
+    "nrelu": (),
+}
 
 
 @dataclass(frozen=True)
 class Neuron:
-    """An elementwise activation: ident x, relu max(0, x), tanh a*tanh(b*x)."""
+    """An elementwise activation f(x).
+
+    ident x, relu max(0, x), tanh a tanh(b x), logistic 1 / (1 + e^-x), softrelu log(1 + e^x),
+    sqrt sqrt(x), brelu min(a, max(0, x)), linear a x + b, abs |x|, square x^2,
+    drelu x - a tanh(x / a), nrelu max(0, x + N(0, variance logistic(x))) in training, relu in testing.
+    """
 
     kind: str
     a: float = 1.0
@@ -28,9 +47,12 @@ class Neuron:
         if len(values) != len(names):
             raise ValueError(f"neuron {text!r}: write {_form(kind)}")
         try:
-            return cls(kind, *map(float, values))
+            neuron = cls(kind, *map(float, values))
         except ValueError:
             raise ValueError(f"neuron {text!r}: {match[2]!r} are not numbers") from None
+        if kind in ("tanh", "drelu") and neuron.a == 0:
+            raise ValueError(f"neuron {text!r}: a must not be 0")
+        return neuron
 
     def __str__(self) -> str:
         values = ",".join(repr(getattr(self, name)) for name in KINDS[self.kind])

@@ -220,9 +220,25 @@ def neuron_forward(out: Array, inp: Array, *, neuron: Neuron) -> None:
     _call("neuron_forward", {"out": out, "inp": inp}, neuron=neuron)
 
 
-def neuron_backward(dinp: Array, dout: Array, out: Array, *, neuron: Neuron) -> None:
-    """dinp = dout * f'(inp), computed from out = f(inp), any shape; dinp may be dout."""
-    _call("neuron_backward", {"dinp": dinp, "dout": dout, "out": out}, neuron=neuron)
+def neuron_backward(
+    dinp: Array, dout: Array, inp: Array, out: Array, *, neuron: Neuron, accumulate: bool = False
+) -> None:
+    """dinp (+)= dout * f'(inp), where out = f(inp), any shape; dinp may be dout."""
+    _call(
+        "neuron_backward",
+        {"dinp": dinp, "dout": dout, "inp": inp, "out": out},
+        neuron=neuron,
+        accumulate=accumulate,
+    )
+
+
+def noisy_relu(out: Array, inp: Array, *, seed: int, layer: int, step: int) -> None:
+    """out = max(0, inp + noise), noise normal with variance logistic(inp); any shape.
+
+    Source: Nair and Hinton, ICML 2010. The gradient is that of relu. Draws depend on (seed, layer,
+    step) and an element's place only.
+    """
+    _call("noisy_relu", {"out": out, "inp": inp}, seed=seed, layer=layer, step=step)
 
 
 # ---- bias: the gradient of the biases (paper, section 5)

@@ -140,11 +140,29 @@ void check_setting(bool ok, const std::string& message) {
 
 Neuron neuron_argument(const py::tuple& neuron) {
     static const std::map<std::string, NeuronKind> kinds = {
-        {"ident", NeuronKind::ident}, {"relu", NeuronKind::relu}, {"tanh", NeuronKind::tanh}};
+        {"ident", NeuronKind::ident},       {"relu", NeuronKind::relu},
+        {"tanh", NeuronKind::tanh},         {"logistic", NeuronKind::logistic},
+        {"softrelu", NeuronKind::softrelu}, {"abs", NeuronKind::abs},
+        {"square", NeuronKind::square},     {"sqrt", NeuronKind::sqrt},
+        {"brelu", NeuronKind::brelu},       {"linear", NeuronKind::linear},
+        {"drelu", NeuronKind::drelu}};
     const auto name = neuron[0].cast<std::string>();
     const auto found = kinds.find(name);
-    check_setting(found != kinds.end(), "neuron '" + name + "' is not one of ident, relu, tanh");
+    if (found == kinds.end()) {
+        std::string known;
+        for (const auto& kind : kinds) known += (known.empty() ? "" : ", ") + kind.first;
+        check_setting(false, "neuron '" + name + "' is not one of " + known);
+    }
     return {found->second, neuron[1].cast<float>(), neuron[2].cast<float>()};
+}
+
+Neuron fused_neuron_argument(const py::tuple& neuron) {
+    const Neuron f = neuron_argument(neuron);
+    check_setting(
+        f.kind == NeuronKind::ident || f.kind == NeuronKind::relu || f.kind == NeuronKind::tanh,
+        "this op handles the neurons ident, relu and tanh: run others as a pass of their own, "
+        "with neuron_forward and neuron_backward");
+    return f;
 }
 
 PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const py::int_& step) {

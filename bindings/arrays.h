@@ -62,8 +62,10 @@ void check_no_overlap(const ArrayArgument& out, std::initializer_list<const Arra
 void check_same_or_apart(const ArrayArgument& a, const ArrayArgument& b);
 void check_setting(bool ok, const std::string& message);  // ValueError
 
-// ("relu", a, b), as alexnet_raw.neuron.Neuron gives it.
+// ("relu", a, b), as alexnet_raw.neuron.Neuron gives it: of any kind, or of those that run inside
+// other kernels.
 Neuron neuron_argument(const py::tuple& neuron);
+Neuron fused_neuron_argument(const py::tuple& neuron);
 
 // A stream of random numbers: seed below 2^64, layer and step below 2^32.
 PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const py::int_& step);

@@ -14,7 +14,7 @@ void bind_bias(py::module_& m) {
             check_shape(dbias, {dout.shape[0]}, "one bias for each channel of dout");
             check_same_or_apart(dz, dout);
             check_no_overlap(dbias, {&dz, &dout, &out});
-            const Neuron neuron = neuron_argument(neuron_);
+            const Neuron neuron = fused_neuron_argument(neuron_);
             if (neuron.kind != NeuronKind::ident) check_no_overlap(dz, {&out});
             const index_t inner = dout.size() / dout.dim(0);
             float* workspace = scratch_memory(scratch, bias_backward_workspace(dout.dim(0), inner));

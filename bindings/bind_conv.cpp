@@ -70,7 +70,7 @@ void bind_conv(py::module_& m) {
                 check_no_overlap(out, {&given});
                 bias = given.f32();
             }
-            const Neuron f = neuron_argument(neuron);
+            const Neuron f = fused_neuron_argument(neuron);
             float* workspace = scratch_memory(scratch, conv_forward_workspace(size));
             run({&out, &inp, &weights}, stream, [&](Stream s) {
                 conv_forward(out.f32(), inp.f32(), weights.f32(), bias, workspace, size, f, accumulate,

@@ -16,18 +16,21 @@ void bind_neuron(py::module_& m) {
 
     m.def(
         "neuron_backward",
-        [](py::object dinp_, py::object dout_, py::object out_, py::tuple neuron, uintptr_t stream) {
+        [](py::object dinp_, py::object dout_, py::object inp_, py::object out_, py::tuple neuron,
+           bool accumulate, uintptr_t stream) {
             const auto dinp = output(dinp_, "dinp"), dout = input(dout_, "dout"),
-                       out = input(out_, "out");
+                       inp = input(inp_, "inp"), out = input(out_, "out");
             check_same_shape(dinp, dout);
+            check_same_shape(inp, dout);
             check_same_shape(out, dout);
             check_same_or_apart(dinp, dout);
-            check_no_overlap(dinp, {&out});
+            check_no_overlap(dinp, {&inp, &out});
             const Neuron f = neuron_argument(neuron);
-            run({&dinp, &dout, &out}, stream, [&](Stream s) {
-                neuron_backward(dinp.f32(), dout.f32(), out.f32(), dout.size(), f, s);
+            run({&dinp, &dout, &inp, &out}, stream, [&](Stream s) {
+                neuron_backward(dinp.f32(), dout.f32(), inp.f32(), out.f32(), dout.size(), f,
+                                accumulate, s);
             });
         },
-        py::arg("dinp"), py::arg("dout"), py::arg("out"), py::kw_only(), py::arg("neuron"),
-        py::arg("stream"));
+        py::arg("dinp"), py::arg("dout"), py::arg("inp"), py::arg("out"), py::kw_only(),
+        py::arg("neuron"), py::arg("accumulate"), py::arg("stream"));
 }

@@ -46,7 +46,7 @@ void bind_pool(py::module_& m) {
             const PoolSizes sizes = sizes_argument(out, inp, size, stride, start);
             check_no_overlap(out, {&inp});
             const PoolKind kind = kind_argument(kind_);
-            const Neuron neuron = neuron_argument(neuron_);
+            const Neuron neuron = fused_neuron_argument(neuron_);
             run({&out, &inp}, stream,
                 [&](Stream s) { pool_forward(out.f32(), inp.f32(), sizes, kind, neuron, s); });
         },
@@ -65,7 +65,7 @@ void bind_pool(py::module_& m) {
             const PoolSizes sizes = sizes_argument(out, inp, size, stride, start);
             check_no_overlap(dinp, {&dout, &inp, &out});
             const PoolKind kind = kind_argument(kind_);
-            const Neuron neuron = neuron_argument(neuron_);
+            const Neuron neuron = fused_neuron_argument(neuron_);
             check_setting(neuron.kind != NeuronKind::tanh,
                           "pool_backward handles the neurons ident and relu: run others as a pass of "
                           "their own");

@@ -104,6 +104,7 @@ PYBIND11_MODULE(MODULE, m) {
 #endif
     bind_conv(m);
     bind_neuron(m);
+    bind_noisy_relu(m);
     bind_bias(m);
     bind_lrn(m);
     bind_rnorm(m);

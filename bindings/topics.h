@@ -5,6 +5,7 @@
 
 void bind_conv(pybind11::module_& m);
 void bind_neuron(pybind11::module_& m);
+void bind_noisy_relu(pybind11::module_& m);
 void bind_bias(pybind11::module_& m);
 void bind_lrn(pybind11::module_& m);
 void bind_rnorm(pybind11::module_& m);

@@ -52,8 +52,10 @@ class ReferenceNet:
                 return lrn.forward(inputs[0], **layer.settings)
             case "rnorm":
                 return rnorm.forward(inputs[0], **layer.settings)[0]
+            case "neuron" if layer.is_noisy and self.train:
+                return activation.noisy_relu(inputs[0], self.seed, layer.stream, self.step)
             case "neuron":
-                return activation.forward(inputs[0], layer.neuron)
+                return activation.forward(inputs[0], layer.function)
             case "hs" if self.train:
                 return dropout.forward(inputs[0], layer.keep, self.seed, layer.stream, self.step)
             case "hs":
@@ -81,7 +83,7 @@ class ReferenceNet:
             case "rnorm":
                 return [rnorm.backward(dout, inputs[0], **layer.settings)]
             case "neuron":
-                return [activation.backward(dout, self.out[layer.name], layer.neuron)]
+                return [activation.backward(dout, self.out[layer.name], layer.function, inputs[0])]
             case "hs":
                 return [dropout.backward(dout, layer.keep, self.seed, layer.stream, self.step)]
             case "softmax":

@@ -62,8 +62,12 @@ OPS = {
         {"out": A, "inp": A}, {"neuron": RELU}, in_place=(("out", "inp"),), any_shape=True
     ),
     "neuron_backward": Op(
-        {"dinp": A, "dout": A, "out": A}, {"neuron": RELU}, in_place=(("dinp", "dout"),), any_shape=True
+        {"dinp": A, "dout": A, "inp": A, "out": A},
+        {"neuron": RELU, "accumulate": False},
+        in_place=(("dinp", "dout"),),
+        any_shape=True,
     ),
+    "noisy_relu": Op({"out": A, "inp": A}, DRAWS, in_place=(("out", "inp"),), any_shape=True),
     "bias_backward": Op(
         {"dbias": (4,), "dz": A, "dout": A, "out": A}, {"neuron": RELU}, 2, (("dz", "dout"),)
     ),

@@ -11,6 +11,8 @@ from alexnet_raw.layer_file import LayerFileError
 from alexnet_raw.neuron import IDENT, RELU, Neuron
 from alexnet_raw.schedule import Schedule
 
+TANH = Neuron("tanh", 1.7159, 0.6667)
+
 DEFINITION = """
 # a comment
 [data]
@@ -116,14 +118,16 @@ def parse(definition: str = DEFINITION, parameters: str = PARAMETERS) -> layer_f
 def test_every_key_is_read():
     spec = parse()
     assert [layer.name for layer in spec] == (
-        ["data", "labels", "conv1", "pool1", "norm1", "conv2", "drop", "fc", "probs", "logprob"]
-    )
+        ["data", "labels", "conv1", "pool1", "pool1_neuron", "norm1", "conv2", "drop", "fc"]
+        + ["probs", "logprob"]
+    ), "a pooling layer leaves tanh to a layer of its own"
+    assert spec["norm1"].inputs == ["pool1_neuron"]
     conv1, conv2 = spec["conv1"], spec["conv2"]
     assert (conv1.sizes, conv1.strides, conv1.paddings, conv1.groups) == ([5], [2], [2], [1])
     assert (conv1.neuron, conv2.neuron) == (RELU, IDENT)
     assert conv2.filters == 8, "filters are per group"
     assert (conv2.sizes, conv2.paddings, conv2.strides) == ([3, 1], [1, 0], [1, 1])
-    assert spec["pool1"].neuron == Neuron("tanh", 1.7159, 0.6667)
+    assert (spec["pool1"].neuron, spec["pool1_neuron"].neuron) == (IDENT, TANH)
     assert spec["norm1"].settings == {"size": 5, "scale": 1e-4, "power": 0.75, "min_div": 1.0}
     assert spec["drop"].keep == 0.25
     assert (spec["logprob"].coeff, spec["logprob"].topk) == (1.0, 5)

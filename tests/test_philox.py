@@ -76,6 +76,17 @@ def test_uniform_statistics(rng):
     assert np.all(np.abs(bins - n / 16) < 5 * np.sqrt(n * (1 / 16) * (15 / 16)))
 
 
+def test_normal_statistics(rng):
+    """Mean, variance and fourth moment of 2^18 draws, each within five standard deviations."""
+    n = 2**18
+    draws = reference.normal(n, seed=int(rng.integers(2**63)), layer=1, step=1)
+    assert abs(draws.mean()) < 5 * np.sqrt(1 / n)
+    assert abs((draws**2).mean() - 1) < 5 * np.sqrt(2 / n)
+    assert abs((draws**4).mean() - 3) < 5 * np.sqrt(96 / n)
+    assert abs((draws[:-1] * draws[1:]).mean()) < 5 * np.sqrt(1 / n)
+    np.testing.assert_array_equal(reference.normal(7, 1, 2, 3), reference.normal(8, 1, 2, 3)[:7])
+
+
 @pytest.mark.parametrize("name", LARGEST)
 @pytest.mark.parametrize("beyond", [-1, 1])
 def test_bad_settings(guarded, name, beyond):

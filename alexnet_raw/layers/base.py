@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from alexnet_raw.ini import Keys, LayerFileError
+from alexnet_raw.neuron import IDENT, Neuron
 from alexnet_raw.parameters import Parameter, ParameterSpec
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Layer:
     can_accumulate: ClassVar[bool] = False  # backward can add to a gradient that is there already
     learns: ClassVar[bool] = False  # has parameters
     is_cost: ClassVar[bool] = False  # backward starts here
+    fuses: ClassVar[tuple[str, ...]] = ()  # kinds of `neuron=` that the layer applies itself
 
     def __init__(self, keys: Keys, params: Keys):
         """keys, params: this layer's sections of the definition and the parameter file."""
@@ -50,6 +52,9 @@ class Layer:
         if self.input_count is not None and len(self.inputs) != self.input_count:
             wanted = "1 input" if self.input_count == 1 else f"{self.input_count} inputs"
             raise keys.error("inputs", f"{self.type} takes {wanted}, not {len(self.inputs)}")
+        self.neuron: Neuron = IDENT
+        if self.input_count != 0 and not self.is_cost:
+            self.neuron = keys.parsed("neuron", Neuron.parse, IDENT)
 
     def output_shape(self, inputs: list[Shape]) -> Shape:
         """Shape of the output for inputs of these shapes; LayerFileError if they do not fit."""

@@ -2,27 +2,53 @@
 
 from __future__ import annotations
 
+import zlib
+
 from alexnet_raw import ops
 from alexnet_raw.ini import Keys
 from alexnet_raw.layers.base import Layer, Site, register
-from alexnet_raw.neuron import Neuron
+from alexnet_raw.neuron import IDENT, KINDS, RELU
 
 
 @register("neuron")
 class NeuronLayer(Layer):
-    """Applies `neuron` to each element."""
+    """Applies `neuron` to each element; nrelu draws noise in training and is a relu in testing."""
+
+    can_accumulate = True
+    fuses = tuple(KINDS)
 
     def __init__(self, keys: Keys, params: Keys):
+        keys.text("neuron")  # required here
         super().__init__(keys, params)
-        keys.text("neuron")
-        self.neuron: Neuron = keys.parsed("neuron", Neuron.parse)
+        self.is_noisy = self.neuron.kind == "nrelu"
+        self.function = RELU if self.is_noisy else self.neuron
+        self.stream = zlib.crc32(self.name.encode())
 
     def describe(self) -> str:
         return str(self.neuron)
 
     def forward(self, site: Site) -> None:
-        ops.neuron_forward(site.out, site.inputs[0], neuron=self.neuron)
+        if self.is_noisy and site.train:
+            ops.noisy_relu(site.out, site.inputs[0], seed=site.seed, layer=self.stream, step=site.step)
+        else:
+            ops.neuron_forward(site.out, site.inputs[0], neuron=self.function)
 
     def backward(self, site: Site) -> None:
         if wanted := site.dinputs[0]:
-            ops.neuron_backward(wanted.array, site.dout, site.out, neuron=self.neuron)
+            ops.neuron_backward(
+                wanted.array,
+                site.dout,
+                site.inputs[0],
+                site.out,
+                neuron=self.function,
+                accumulate=wanted.accumulate,
+            )
+
+
+def detached(layer: Layer, name: str) -> NeuronLayer:
+    """Takes a neuron that `layer` does not apply itself out of it, into a layer called `name`."""
+    keys = Keys(
+        layer.keys.file, name, {"type": "neuron", "inputs": layer.name, "neuron": str(layer.neuron)}
+    )
+    layer.neuron = IDENT
+    return NeuronLayer(keys, Keys(layer.keys.file, name, None))

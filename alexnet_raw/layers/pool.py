@@ -6,7 +6,6 @@ from alexnet_raw import ops
 from alexnet_raw.geometry import pool_output_size
 from alexnet_raw.ini import Keys
 from alexnet_raw.layers.base import Layer, Shape, Site, register
-from alexnet_raw.neuron import IDENT, Neuron
 
 
 @register("pool")
@@ -14,6 +13,7 @@ class Pool(Layer):
     """Maximum or mean of sizeX x sizeX pixels every `stride` pixels, windows clipped."""
 
     can_accumulate = True
+    fuses = ("relu",)
 
     def __init__(self, keys: Keys, params: Keys):
         super().__init__(keys, params)
@@ -23,9 +23,6 @@ class Pool(Layer):
         self.stride = keys.integer("stride", least=1)
         self.start = keys.integer("start", 0)
         self.outputs = keys.integer("outputsX", 0, least=0)
-        self.neuron: Neuron = keys.parsed("neuron", Neuron.parse, IDENT)
-        # The kernel applies a ReLU as it pools; for other neurons the pooled values are kept.
-        self.is_fused = self.neuron.kind in ("ident", "relu")
         if self.start <= -self.size:
             raise keys.error("start", f"the first window, {self.size} wide, misses the picture")
 
@@ -42,29 +39,19 @@ class Pool(Layer):
         sizes = [pool_output_size(p, self.size, self.stride, self.start) for p in pixels]
         return (channels, *sizes)
 
-    def scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
-        return {} if self.is_fused else {"pooled": self.output_shape(inputs)}
-
     def describe(self) -> str:
         return f"{self.kind} {self.size}x{self.size} stride {self.stride}"
 
     def forward(self, site: Site) -> None:
-        pooled = site.out if self.is_fused else site.scratch["pooled"]
-        ops.pool_forward(pooled, site.inputs[0], **self._settings())
-        if not self.is_fused:
-            ops.neuron_forward(site.out, pooled, neuron=self.neuron)
+        ops.pool_forward(site.out, site.inputs[0], **self._settings())
 
     def backward(self, site: Site) -> None:
-        pooled = site.out
-        if not self.is_fused:
-            ops.neuron_backward(site.dout, site.dout, site.out, neuron=self.neuron)
-            pooled = site.scratch["pooled"]
         if wanted := site.dinputs[0]:
             ops.pool_backward(
                 wanted.array,
                 site.dout,
                 site.inputs[0],
-                pooled,
+                site.out,
                 **self._settings(),
                 accumulate=wanted.accumulate,
             )
@@ -75,5 +62,5 @@ class Pool(Layer):
             "size": self.size,
             "stride": self.stride,
             "start": self.start,
-            "neuron": self.neuron if self.is_fused else IDENT,
+            "neuron": self.neuron,
         }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from alexnet_raw.ini import Keys
 from alexnet_raw.layers.base import Layer, Shape
-from alexnet_raw.neuron import IDENT, Neuron
 from alexnet_raw.parameters import ParameterSpec, Rate
 from alexnet_raw.schedule import CONSTANT, Schedule
 
@@ -15,11 +14,11 @@ class WeightLayer(Layer):
     input_count = None
     can_accumulate = True
     learns = True
+    fuses = ("relu", "tanh")
 
     def __init__(self, keys: Keys, params: Keys):
         super().__init__(keys, params)
         count = len(self.inputs)
-        self.neuron: Neuron = keys.parsed("neuron", Neuron.parse, IDENT)
         self.init_weights = keys.numbers("initW", count, 0.01, least=0)
         self.init_bias = keys.number("initB", 0.0)
         for key in ("initWFunc", "initBFunc", "weightSource"):

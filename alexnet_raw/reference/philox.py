@@ -50,3 +50,13 @@ def words(n: int, seed: int, layer: int, step: int) -> np.ndarray:
 def uniform(n: int, seed: int, layer: int, step: int) -> np.ndarray:
     """The first n draws (n,) float32 in [0, 1): the upper 24 bits of each word, all exact."""
     return (words(n, seed, layer, step) >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
+
+
+def normal(n: int, seed: int, layer: int, step: int) -> np.ndarray:
+    """The first n draws (n,) float64 of mean 0 and variance 1, two from each pair of words.
+
+    Source: Box and Muller, "A note on the generation of random normal deviates", 1958.
+    """
+    draws = uniform(n + n % 2, seed, layer, step).astype(np.float64)
+    radius, angle = np.sqrt(-2 * np.log(1 - draws[0::2])), 2 * np.pi * draws[1::2]
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).reshape(-1)[:n]

@@ -125,6 +125,11 @@ __device__ __forceinline__ V max_lanes(V a, V b) {
 }
 
 template <class V>
+__device__ __forceinline__ V abs_lanes(V v) {
+    return max_lanes(v, -v);
+}
+
+template <class V>
 __device__ __forceinline__ V sqrt_lanes(V v) {
     return each_lane(v, [](float x) { return sqrtf(x); });
 }
@@ -159,6 +164,16 @@ __device__ __forceinline__ V exp_lanes(V v) {
 template <class V>
 __device__ __forceinline__ V log_lanes(V v) {
     return each_lane(v, [](float x) { return logf(x); });
+}
+
+template <class V>
+__device__ __forceinline__ V log1p_lanes(V v) {  // log(1 + v)
+    return each_lane(v, [](float x) { return log1pf(x); });
+}
+
+template <class V>
+__device__ __forceinline__ V expm1_lanes(V v) {  // e^v - 1
+    return each_lane(v, [](float x) { return expm1f(x); });
 }
 
 template <class V>

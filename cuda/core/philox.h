@@ -56,3 +56,36 @@ __device__ __forceinline__ V uniform_lanes(const PhiloxStream& stream, index_t e
         return v;
     }
 }
+
+// As uniform_lanes, but normal: mean 0, variance 1. Words 2p and 2p + 1 make draws 2p and 2p + 1
+// (Box and Muller, 1958).
+struct NormalPair {
+    float cosine, sine;
+};
+
+__host__ __device__ inline NormalPair philox_normal(uint32_t first, uint32_t second) {
+    const float radius = sqrtf(-2.f * logf(1.f - philox_uniform(first)));
+    const float angle = 6.28318530718f * philox_uniform(second);
+    return {radius * cosf(angle), radius * sinf(angle)};
+}
+
+template <class V>
+__device__ __forceinline__ V normal_lanes(const PhiloxStream& stream, index_t element) {
+    if constexpr (lane_count<V> == 1) {
+        const PhiloxWords words = philox_words(stream, element / 4);
+        const int first = int(element % 4) / 2 * 2;
+        const NormalPair pair = philox_normal(words.word[first], words.word[first + 1]);
+        return element % 2 ? pair.sine : pair.cosine;
+    } else {
+        V v;
+        for (int i = 0; i < lane_count<V>; i += 4) {
+            const PhiloxWords words = philox_words(stream, (element + i) / 4);
+            for (int j = 0; j < 4; j += 2) {
+                const NormalPair pair = philox_normal(words.word[j], words.word[j + 1]);
+                v[i + j] = pair.cosine;
+                v[i + j + 1] = pair.sine;
+            }
+        }
+        return v;
+    }
+}

@@ -109,7 +109,7 @@ class PatchTile {
     template <class Put>
     __device__ __forceinline__ void load_rows(const PatchRows& matrix, int row0, int rows,
                                               const Put& put) const {
-        int tap = -1, count[Walk::per_thread];
+        int tap = -1, count[Walk::per_thread] = {};
         for (int r = Walk::first_row(); r < rows; r += Walk::row_step) {
             const PatchRow row = matrix(row0 + r);
             if (row.tap != tap) {  // which columns see the picture through this tap

@@ -3,14 +3,27 @@
 
 #include "../core/lanes.h"
 
-enum class NeuronKind : int { ident, relu, tanh };
+// The first three run inside other kernels; all run as a pass of their own (neuron.cu).
+enum class NeuronKind : int {
+    ident,
+    relu,
+    tanh,
+    logistic,
+    softrelu,
+    abs,
+    square,
+    sqrt,
+    brelu,
+    linear,
+    drelu
+};
 
 struct Neuron {
     NeuronKind kind;
-    float a, b;  // tanh: a * tanh(b * x)
+    float a, b;  // tanh: a * tanh(b * x); the others: neuron.cu
 };
 
-// f(x)
+// f(x), for ident, relu and tanh.
 template <class V>
 __device__ __forceinline__ V activate(const Neuron& neuron, V x) {
     switch (neuron.kind) {
@@ -20,7 +33,7 @@ __device__ __forceinline__ V activate(const Neuron& neuron, V x) {
     }
 }
 
-// dy * f'(x), from y = f(x): none of these neurons needs x itself.
+// dy * f'(x), from y = f(x): none of these three needs x itself.
 template <class V>
 __device__ __forceinline__ V activate_backward(const Neuron& neuron, V dy, V y) {
     const V zero = splat<V>(0.f);

@@ -11,10 +11,13 @@
 #include "neuron.h"
 #include "norm.h"
 
-// ---- neuron.cu: activation functions as a pass of their own
+// ---- neuron.cu: activation functions as a pass of their own; other ops take ident, relu and tanh only
 void neuron_forward(float* out, const float* inp, index_t n, Neuron neuron, Stream stream);
-void neuron_backward(float* dinp, const float* dout, const float* out, index_t n, Neuron neuron,
-                     Stream stream);
+void neuron_backward(float* dinp, const float* dout, const float* inp, const float* out, index_t n,
+                     Neuron neuron, bool accumulate, Stream stream);
+
+// ---- noisy_relu.cu: relu with noise, in training
+void noisy_relu(float* out, const float* inp, index_t n, PhiloxStream draws, Stream stream);
 
 // ---- bias.cu: gradient of the biases, and dz = dout * f'(z) with it; arrays are (channels, inner)
 index_t bias_backward_workspace(int channels, index_t inner);  // in floats; 0: null will do
