@@ -4,7 +4,8 @@ Environment variables:
     ALEXNET_RAW_CUDA            auto (default): build the CUDA target where nvcc is found; on: fail
                                 where it is not; wheels: fetch nvcc from PyPI; off: CPU target only
     ALEXNET_RAW_CUDA_ARCH       CUDA architectures, CMake's syntax, e.g. "90" or "80-real;90"
-                                (default: those of this machine's GPUs, or all where it has none)
+                                (default: those of this machine's GPUs; where it shows none, PTX
+                                that a GPU's driver compiles when the module is first loaded)
     ALEXNET_RAW_PORTABLE=1      for any machine, not just this one: every CPU of the family (AVX2),
                                 every CUDA architecture
     ALEXNET_RAW_SANITIZE        sanitizers for the CPU target, e.g. "address,undefined"
@@ -28,6 +29,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+ANY_GPU = "75-virtual"  # one compilation instead of five
 
 
 class CMakeExtension(Extension):
@@ -128,7 +130,9 @@ class CMakeBuild(build_ext):
             if "site-packages" in str(nvcc):  # wheels keep their libraries where nvcc does not look
                 arguments.append(f"-DCMAKE_CUDA_FLAGS=-L{nvcc.parent.parent / 'lib'}")
             architectures = os.environ.get("ALEXNET_RAW_CUDA_ARCH")
-            if architectures := architectures or (None if portable else gpu_architectures()):
+            if not architectures and not portable:
+                architectures = gpu_architectures() or ANY_GPU
+            if architectures:
                 arguments.append(f"-DCMAKE_CUDA_ARCHITECTURES={architectures}")
         else:
             print("building the CPU target only", file=sys.stderr)
