@@ -48,9 +48,12 @@ class Model:
         classes: list[str],
         statistics: data.Statistics,
         content_size: int,
+        initialise: bool = True,
     ) -> Model:
-        """A new net with its first weights."""
-        net = Network(spec, devices, batch_size, seed, input_shape=input_shape(spec))
+        """A new net with its first weights (not initialise: zeros, for weights to be loaded)."""
+        net = Network(
+            spec, devices, batch_size, seed, input_shape=input_shape(spec), initialise=initialise
+        )
         return cls(net, classes, statistics, content_size)
 
     @classmethod
@@ -64,6 +67,7 @@ class Model:
         try:
             about = saved.metadata["net"]
             spec = layer_file.parse(about["definition"], about["parameters"], about["name"])
+            spec = spec.with_crop(saved.metadata["input"]["crop"])
             if spec.classes != about["outputs"]:
                 spec = spec.with_classes(about["outputs"])
             statistics = _statistics_from(saved.tensors)
@@ -71,7 +75,9 @@ class Model:
             content_size = saved.metadata["input"]["content"]
         except KeyError as error:
             raise CheckpointError(f"{path} lacks {error}: it is damaged; use another") from None
-        model = cls.build(spec, devices, batch_size, seed, classes, statistics, content_size)
+        model = cls.build(
+            spec, devices, batch_size, seed, classes, statistics, content_size, initialise=False
+        )
         state = {
             name: array for name, array in saved.tensors.items() if not name.startswith(DATA_PREFIX)
         }

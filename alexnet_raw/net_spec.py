@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from alexnet_raw.ini import LayerFileError
 from alexnet_raw.layers import Layer, Shape
 from alexnet_raw.layers.conv import Conv
+from alexnet_raw.layers.cost import LogLoss
 from alexnet_raw.layers.data import Data
 from alexnet_raw.layers.fc import Fc
+from alexnet_raw.layers.neuron import NeuronLayer
 from alexnet_raw.layers.softmax import Softmax
 
 
@@ -59,7 +62,7 @@ class NetSpec:
     def classes(self) -> int | None:
         """Outputs of the layer behind the first cost's softmax, if the net has that form."""
         for layer in self:
-            if layer.is_cost and isinstance(head := self._head(layer), Fc):
+            if self._reads_labels(layer) and isinstance(head := self._head(layer), Fc):
                 return head.outputs
         return None
 
@@ -70,7 +73,7 @@ class NetSpec:
         """
         layers = {layer.name: layer for layer in self}
         notes = list(self.notes)
-        for cost in filter(lambda layer: layer.is_cost, self):
+        for cost in filter(self._reads_labels, self):
             head = self._head(cost)
             if not isinstance(head, Fc):
                 raise cost.error(
@@ -85,6 +88,13 @@ class NetSpec:
                     f"instead of the {head.outputs} of net {self.name}"
                 )
         return replace(self, layers=tuple(layers.values()), notes=tuple(notes))
+
+    def with_crop(self, crop: int) -> NetSpec:
+        """The same net for pictures of crop x crop pixels."""
+        pictures = copy.copy(self.pictures)
+        pictures.crop = crop
+        layers = (pictures if layer is self.pictures else layer for layer in self)
+        return replace(self, layers=tuple(layers))
 
     def input_shape(self, given: Shape | None = None) -> Shape:
         """(channels, height, width) of the pictures: as given, or as the files say."""
@@ -127,19 +137,36 @@ class NetSpec:
                 wanted.add(layer.name)
         return wanted
 
+    @property
+    def main_cost(self) -> str:
+        """The name of the first cost that counts errors, or of the first; "" without costs."""
+        costs = [layer.name for layer in self if isinstance(layer, LogLoss)]
+        return (costs + [layer.name for layer in self if layer.is_cost] + [""])[0]
+
     def fused_costs(self) -> dict[str, Layer]:
-        """Softmax layers that only one cost reads -> that cost: their gradients are one op."""
+        """Layers -> the cost above them, where the gradient of both is one op (`CostLayer.fuses_with`).
+
+        That cost must be all that reads the layer, and the layer all that reads its input.
+        """
         fused = {}
-        for softmax in self:
-            readers = [layer for layer in self for name in layer.inputs if name == softmax.name]
-            if isinstance(softmax, Softmax) and len(readers) == 1 and readers[0].is_cost:
-                fused[softmax.name] = readers[0]
+        for layer in self:
+            readers = self._readers(layer.name)
+            fuses = len(readers) == 1 and readers[0].is_cost and readers[0].fuses_with(layer)
+            if fuses and (isinstance(layer, Softmax) or len(self._readers(layer.inputs[0])) == 1):
+                fused[layer.name] = readers[0]
         return fused
 
+    def _reads_labels(self, layer: Layer) -> bool:
+        inputs = [self[name] for name in layer.inputs]
+        return layer.is_cost and any(isinstance(inp, Data) and inp.is_labels for inp in inputs)
+
+    def _readers(self, name: str) -> list[Layer]:
+        return [layer for layer in self for inp in layer.inputs if inp == name]
+
     def _head(self, cost: Layer) -> Layer | None:
-        """The layer that feeds the softmax of `cost`."""
-        softmax = self[cost.inputs[-1]]
-        return self[softmax.inputs[0]] if isinstance(softmax, Softmax) else None
+        """The layer that feeds the softmax or neuron that `cost` judges."""
+        judged = self[cost.inputs[-1]]
+        return self[judged.inputs[0]] if isinstance(judged, (Softmax, NeuronLayer)) else judged
 
 
 def check_links(layers: list[Layer]) -> None:

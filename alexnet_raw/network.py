@@ -7,6 +7,7 @@ copied back. Every sum has one fixed order, so that results do not depend on the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,16 +20,16 @@ from alexnet_raw.layers import Layer, Shape, Site
 from alexnet_raw.layers.data import Data
 from alexnet_raw.layers.softmax import Softmax
 from alexnet_raw.net_spec import NetSpec
-from alexnet_raw.parameters import Parameter
+from alexnet_raw.parameters import Parameter, ParameterSpec
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Means over a batch: the log loss in nats, and errors between 0 and 1."""
+    """Means over a batch: the loss (log loss in nats), and errors between 0 and 1 where it has them."""
 
     loss: float
-    top1: float
-    topk: float
+    top1: float = math.nan
+    topk: float = math.nan
 
 
 class Network:
@@ -42,6 +43,7 @@ class Network:
         input_shape: (channels, height, width) of the pictures, if the files do not tell.
         classes: resize the last fc layer to so many outputs (told in `spec.notes`).
         input_gradient: let `backward` compute the gradient of the pictures too.
+        initialise: False leaves all parameters 0, for a state that will be loaded.
 
     Attributes:
         parameters: name such as "conv1a.weights0" -> Parameter, in layer order.
@@ -59,6 +61,7 @@ class Network:
         input_shape: Shape | None = None,
         classes: int | None = None,
         input_gradient: bool = False,
+        initialise: bool = True,
     ):
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, but must be at least 1")
@@ -74,8 +77,10 @@ class Network:
             else devices[gpus[layer.name] % len(devices)]
             for layer in self.spec
         }
-        self._learns = {layer.name: self._new_parameters(layer) for layer in self.spec}
-        self.parameters = {p.name: p for of_layer in self._learns.values() for p in of_layer.values()}
+        self.parameters: dict[str, Parameter] = {}
+        self._learns = {
+            layer.name: self._new_parameters(layer, seed if initialise else None) for layer in self.spec
+        }
         self.wants_gradient = self.spec.wants_gradient(input_gradient)
         self._fused = self.spec.fused_costs()
         self._memory = Memory(batch_size)
@@ -89,7 +94,8 @@ class Network:
         """Run all layers on a batch.
 
         images: (channels, height, width, N) float32, labels: (N,) int32, both on `input_device`;
-        without labels no cost is computed. train: drop units, with the masks of `step`.
+        without labels no cost is computed. Costs against targets (crossent, crossent2, rflickr) also
+        take (outputs, N) float32 in place of labels. train: drop units, with the masks of `step`.
         """
         pictures = self.spec.pictures.name
         if images.shape[:-1] != self.shapes[pictures] or images.device is not self.input_device:
@@ -98,7 +104,7 @@ class Network:
                 f"{(*self.shapes[pictures], 'N')} on {self.input_device}"
             )
         count = images.shape[-1]
-        if labels is not None and labels.shape != (count,):
+        if labels is not None and (labels.shape[-1:] != (count,) or len(labels.shape) > 2):
             raise ValueError(f"labels are {labels.shape}, but must be ({count},) as the images")
         now = self._now = _Pass(self._sites_for(count), train, labels is not None)
         for layer in self.spec:
@@ -121,7 +127,9 @@ class Network:
         now = self._now
         if now is None or not (now.train and now.has_labels):
             raise RuntimeError("backward needs a forward with train=True and labels before it")
-        now.learned = []
+        now.learned = {}
+        for parameter in self.parameters.values():
+            parameter.is_begun = False
         begun: set[str] = set()  # layers whose gradient holds something
         for site in reversed(now.sites):
             layer = site.layer
@@ -141,13 +149,13 @@ class Network:
             layer.backward(site)
             for route in filter(None, routes):
                 route.deliver(self._memory)
-            now.learned += site.parameters.values()
+            now.learned |= {p.name: p for p in site.parameters.values()}
 
     def update(self, progress: float) -> None:
         """One step of gradient descent; progress runs from 0 to 1 over the training."""
         if self._now is None or self._now.learned is None:
             raise RuntimeError("update needs a backward before it")
-        optimizer.step(self._now.learned, progress, self.rate_scale)
+        optimizer.step(self._now.learned.values(), progress, self.rate_scale)
 
     # ---- results, on the host
 
@@ -158,7 +166,11 @@ class Network:
             raise RuntimeError("no cost was computed: give forward the labels")
         return {
             site.layer.name: Cost(
-                *(float(site.scratch[k].numpy().mean(dtype=np.float64)) for k in Cost.__annotations__)
+                **{
+                    name: float(site.scratch[name].numpy().mean(dtype=np.float64))
+                    for name in Cost.__annotations__
+                    if name in site.scratch
+                }
             )
             for site in now.sites
             if site.layer.is_cost
@@ -272,10 +284,39 @@ class Network:
             raise RuntimeError("there is no result before the first forward")
         return self._now
 
-    def _new_parameters(self, layer: Layer) -> dict[str, Parameter]:
-        place = self.places[layer.name]
-        specs = layer.parameters([self.shapes[name] for name in layer.inputs])
-        return {spec.name: Parameter(spec, layer.name, place, self.seed) for spec in specs}
+    def _new_parameters(self, layer: Layer, seed: int | None) -> dict[str, Parameter]:
+        """The layer's parameters, new ones or, where it shares weights, those of its source."""
+        parameters = {}
+        for spec in layer.parameters([self.shapes[name] for name in layer.inputs]):
+            if spec.source:
+                parameters[spec.name] = self._shared(layer, spec)
+                continue
+            parameter = Parameter(spec, layer.name, self.places[layer.name], seed)
+            parameters[spec.name] = self.parameters[parameter.name] = parameter
+        return parameters
+
+    def _shared(self, layer: Layer, spec: ParameterSpec) -> Parameter:
+        source = self.parameters.get(spec.source)
+        what = f"{spec.source.replace('.weights', '[')}]"
+        if source is None:
+            raise layer.error("weightSource", f"there are no weights {what} before this layer")
+        if source.value.shape != spec.shape:
+            raise layer.error(
+                "weightSource",
+                f"{what} has weights {source.value.shape}, not {spec.shape} as needed here",
+            )
+        if source.value.device is not self.places[layer.name]:
+            raise layer.error(
+                "weightSource",
+                f"{what} lies on {source.value.device}, this layer on {self.places[layer.name]}: give "
+                "both the same gpu=",
+            )
+        if (source.rate, source.norms) != (spec.rate, spec.norms):
+            raise layer.error(
+                "weightSource",
+                f"{what} learns at other rates: write the same epsW, momW and wc for both",
+            )
+        return source
 
 
 @dataclass
@@ -288,4 +329,4 @@ class _Pass:
 
     def __post_init__(self) -> None:
         self.outputs: dict[tuple[str, Device], Array | None] = {}
-        self.learned: list[Parameter] | None = None
+        self.learned: dict[str, Parameter] | None = None

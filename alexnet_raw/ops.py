@@ -31,7 +31,7 @@ _SETTINGS: dict[str, Any] = {
     **dict.fromkeys(("stride", "padding", "groups", "size", "start", "k"), Integral),
     **dict.fromkeys(("seed", "layer", "step"), Integral),
     **dict.fromkeys(("scale", "power", "min_div", "keep"), Real),
-    **dict.fromkeys(("rate", "momentum", "decay", "coeff"), Real),
+    **dict.fromkeys(("rate", "momentum", "decay", "coeff", "least", "most"), Real),
     **dict.fromkeys(("accumulate", "inverted"), _BOOL),
     **{"kind": str, "neuron": Neuron},
 }
@@ -55,7 +55,7 @@ def _call(name: str, arrays: dict[str, Array | None], **settings: Any) -> None:
     """Runs an op of the extension on the device that all the arrays share."""
     device, owner = None, ""
     for argument, array in arrays.items():
-        if array is None and argument == "bias":
+        if array is None and argument in ("bias", "targets"):
             continue
         if not isinstance(array, Array):
             raise TypeError(
@@ -419,9 +419,28 @@ def pool_backward(
 # ---- add: sums of gradients
 
 
-def add(out: Array, inp: Array) -> None:
-    """out += inp, any shape."""
-    _call("add", {"out": out, "inp": inp})
+def add(out: Array, inp: Array, *, coeff: float = 1.0, accumulate: bool = True) -> None:
+    """out = [out +] coeff * inp, any shape; out may be inp."""
+    _call("add", {"out": out, "inp": inp}, coeff=coeff, accumulate=accumulate)
+
+
+# ---- eltmax: the elementwise maximum of several arrays
+
+
+def eltmax_forward(out: Array, inp: Array) -> None:
+    """out = max(out, inp), any shape."""
+    _call("eltmax_forward", {"out": out, "inp": inp})
+
+
+def eltmax_backward(
+    dinp: Array, dout: Array, inp: Array, out: Array, *, accumulate: bool = False
+) -> None:
+    """dinp (+)= dout where inp equals out, the maximum, else 0: inputs that tie all get it."""
+    _call(
+        "eltmax_backward",
+        {"dinp": dinp, "dout": dout, "inp": inp, "out": out},
+        accumulate=accumulate,
+    )
 
 
 # ---- philox: the random numbers behind dropout and augmentation
@@ -555,6 +574,43 @@ def softmax_logloss_backward(dinp: Array, probs: Array, labels: Array, *, coeff:
     )
 
 
+# ---- one_hot, output_cost: costs that are sums over outputs (cuda-convnet's, not the paper's)
+
+
+def one_hot(out: Array, labels: Array) -> None:
+    """out[c, n] = 1 where c is labels[n], else 0; out (classes, images), labels (images,) int32."""
+    _call("one_hot", {"out": out, "labels": labels})
+
+
+def output_cost_forward(loss: Array, targets: Array | None, out: Array, *, kind: str) -> None:
+    """loss[n] = sum over f of c(targets[f, n], out[f, n]), for y = out and t = targets:
+
+    crossent -t log y, crossent2 -t log y - (1 - t) log(1 - y), rflickr log(1 + (y - t)^2), sum2 y^2
+    (targets None), gsum2 t y^2 (targets (1, images)). out and targets (features, images), loss
+    (images,).
+    """
+    _call("output_cost_forward", {"loss": loss, "targets": targets, "out": out}, kind=kind)
+
+
+def output_cost_backward(
+    dout: Array,
+    targets: Array | None,
+    out: Array,
+    *,
+    kind: str,
+    coeff: float,
+    accumulate: bool = False,
+) -> None:
+    """dout (+)= d(coeff * mean loss) / dout; arrays as in `output_cost_forward`; dout may be out."""
+    _call(
+        "output_cost_backward",
+        {"dout": dout, "targets": targets, "out": out},
+        kind=kind,
+        coeff=coeff,
+        accumulate=accumulate,
+    )
+
+
 # ---- sgd: momentum and weight decay (paper, section 5)
 
 
@@ -578,6 +634,17 @@ def sgd_step(
         momentum=momentum,
         decay=decay,
     )
+
+
+# ---- limit_norms: the lengths of filters (cuda-convnet's wball and wcNorm)
+
+
+def limit_norms(weights: Array, *, least: float = 0.0, most: float = 0.0) -> None:
+    """Scales each column of weights (rows, filters), in place, so that its length lies in least..most.
+
+    most = 0 sets no limit; a column of zeros stays so.
+    """
+    _call("limit_norms", {"weights": weights}, least=least, most=most)
 
 
 # ---- augment: from pictures to the network's input (paper, section 4.1)

@@ -28,3 +28,7 @@ def step(parameters: Iterable[Parameter], progress: float, scale: float = 1.0) -
                 momentum=p.rate.momentum,
                 decay=p.rate.decay,
             )
+            if any(p.norms):
+                filters = p.value.shape[-1]
+                matrix = p.value.reshape(p.value.size // filters, filters)
+                ops.limit_norms(matrix, least=p.norms[0], most=p.norms[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,9 @@ class ParameterSpec:
     rate: Rate
     stdev: float = 0.0
     constant: float = 0.0
+    function: Callable[[], np.ndarray] | None = None  # gives the first values instead
+    source: str = ""  # the name of another parameter, in whose place this one is used: conv1.weights0
+    norms: tuple[float, float] = (0.0, 0.0)  # least and largest length of a filter; (_, 0): no limit
 
     @property
     def size(self) -> int:
@@ -40,6 +44,8 @@ class ParameterSpec:
 
     def initial(self, seed: int, layer: str) -> np.ndarray:
         """First values, float32. They depend on the seed and the names only, not on devices."""
+        if self.function:
+            return self.function()
         if self.stdev == 0:
             return np.full(self.shape, self.constant, np.float32)
         key = zlib.crc32(f"{layer}.{self.name}".encode())
@@ -50,9 +56,12 @@ class ParameterSpec:
 class Parameter:
     """Value, gradient and velocity of one parameter, three arrays of one shape on one device."""
 
-    def __init__(self, spec: ParameterSpec, layer: str, device: Device, seed: int):
+    def __init__(self, spec: ParameterSpec, layer: str, device: Device, seed: int | None):
+        """seed: of the first values; None leaves zeros, for values that will be loaded."""
         self.name = f"{layer}.{spec.name}"
-        self.rate = spec.rate
-        self.value: Array = device.upload(spec.initial(seed, layer))
+        self.rate, self.norms = spec.rate, spec.norms
+        self.is_begun = False  # its gradient holds something of the current backward pass
+        first = np.zeros(spec.shape, np.float32) if seed is None else spec.initial(seed, layer)
+        self.value: Array = device.upload(first)
         self.gradient: Array = device.zeros(spec.shape)
         self.velocity: Array = device.zeros(spec.shape)

@@ -74,7 +74,7 @@ class Run:
         threads: int | None = None,
     ) -> Run:
         """A new run, with first weights drawn from the seed. Reads the pictures' mean image."""
-        spec = load_spec(settings.net, settings.params)
+        spec = load_spec(settings.net, settings.params, settings.crop)
         settings = settings.resolved(spec)
         folder = new_folder(folder, spec.name)
         sources = open_sources(settings.data, input_shape(spec)[1])

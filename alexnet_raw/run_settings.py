@@ -24,6 +24,7 @@ class Settings:
     net: str = "alexnet-mini"  # a packaged net, or a layer-definition file
     params: str | None = None  # the layer-parameter file of such a file
     data: str | None = None  # a folder; None is the embedded Fashion-MNIST
+    crop: int | None = None  # width and height of the net's input; None: as its file says
     outputs: int | str | None = None  # of the last layer; "auto": as many as the data has classes
     epochs: int | None = None
     batch_size: int | None = None
@@ -69,7 +70,10 @@ def weight_rates(spec: NetSpec) -> list:
 def input_shape(spec: NetSpec) -> tuple[int, int, int]:
     """(channels, height, width) of the net's input; sources bring three channels."""
     if spec.crop is None:
-        raise spec.pictures.error("crop", "missing: write the size of the pictures, e.g. crop=224")
+        raise spec.pictures.error(
+            "crop",
+            "missing: give the width and height of the net's input, as --crop 224 or as crop=224 here",
+        )
     if spec.channels not in (None, 3):
         raise LayerFileError(
             f"net {spec.name}: its first layer reads {spec.channels} channels, but pictures have 3 "
@@ -78,13 +82,15 @@ def input_shape(spec: NetSpec) -> tuple[int, int, int]:
     return (3, spec.crop, spec.crop)
 
 
-def load_spec(net: str, params: str | None = None) -> NetSpec:
-    """The packaged net of that name, or the one of a pair of layer files."""
+def load_spec(net: str, params: str | None = None, crop: int | None = None) -> NetSpec:
+    """The packaged net of that name, or the one of a pair of layer files, for pictures of that size."""
     if params is not None:
-        return layer_file.load(net, params)
-    if net not in layer_file.packaged() and (net.endswith(".cfg") or "/" in net):
+        spec = layer_file.load(net, params)
+    elif net not in layer_file.packaged() and (net.endswith(".cfg") or "/" in net):
         raise ValueError(f"{net} needs its layer-parameter file: give it with --params FILE")
-    return layer_file.load_packaged(net)
+    else:
+        spec = layer_file.load_packaged(net)
+    return spec.with_crop(crop) if crop else spec
 
 
 def with_outputs(spec: NetSpec, wish: int | str | None, classes: int) -> NetSpec:

@@ -5,19 +5,27 @@ With progress p in 0..1 over the whole run and tgtFactor t the base rate is mult
     linear   (1 - p) + p/t                          from 1 down to 1/t in a straight line
     exp      t^(-p)                                 from 1 down to 1/t by equal factors
     dexp     t^(-i/(numSteps-1)), i = floor(p*numSteps)   the same in numSteps equal stairs
+    jdexp    as dexp, but where 0.2 < p < 0.9, in the second half of a stair that is not the first,
+             the geometric mean of its rate and the one before
+noiseStdev s multiplies by 1 + s |g|, g a normal draw for each step, the same when the run is repeated.
 """
 
 from __future__ import annotations
 
 import re
+import struct
+import zlib
 from dataclasses import dataclass
 
-# kind -> its arguments in order. noiseStdev is a cuda-convnet argument that must be 0 here.
+import numpy as np
+
+# kind -> its arguments in order.
 KINDS = {
     "default": (),
     "linear": ("tgtFactor", "noiseStdev"),
     "exp": ("tgtFactor", "noiseStdev"),
     "dexp": ("tgtFactor", "noiseStdev", "numSteps"),
+    "jdexp": ("tgtFactor", "noiseStdev", "numSteps"),
 }
 
 
@@ -28,6 +36,7 @@ class Schedule:
     kind: str = "default"
     factor: float = 1.0
     steps: int = 2
+    noise: float = 0.0
 
     @classmethod
     def parse(cls, text: str) -> Schedule:
@@ -38,34 +47,45 @@ class Schedule:
             raise ValueError(f"unknown schedule {text!r}: known are {known}")
         kind = match[1]
         values = _arguments(text, kind, match[2] or "")
-        if values.pop("noiseStdev", 0):
-            raise ValueError(f"schedule {text!r}: noisy rates are not supported: noiseStdev=0")
         if KINDS[kind] and "tgtFactor" not in values:
             raise ValueError(f"schedule {text!r}: no tgtFactor; write {_form(kind)}")
         factor, steps = values.get("tgtFactor", 1.0), values.get("numSteps", 2)
+        noise = values.get("noiseStdev", 0.0)
         if not factor > 0:
             raise ValueError(f"schedule {text!r}: tgtFactor must be above 0")
         if steps < 2 or steps != int(steps):
             raise ValueError(f"schedule {text!r}: numSteps must be a whole number of at least 2")
-        return cls(kind, factor, int(steps))
+        if not noise >= 0:
+            raise ValueError(f"schedule {text!r}: noiseStdev must be at least 0")
+        return cls(kind, factor, int(steps), noise)
 
     def factor_at(self, progress: float) -> float:
         """What the base rate is multiplied by at `progress`, 0 at the start and 1 at the end."""
         p = min(max(progress, 0.0), 1.0)
+        rate = self._without_noise(p)
+        if self.noise:
+            place = zlib.crc32(f"{self}".encode() + struct.pack("<d", progress))
+            rate *= 1 + self.noise * abs(np.random.default_rng(place).standard_normal())
+        return float(rate)
+
+    def _without_noise(self, p: float) -> float:
         if self.kind == "linear":
             return (1 - p) + p / self.factor
         if self.kind == "exp":
             return self.factor**-p
-        if self.kind == "dexp":
+        if self.kind in ("dexp", "jdexp"):
             stair = min(int(p * self.steps), self.steps - 1)
+            if self.kind == "jdexp" and stair and 0.2 < p < 0.9 and p * self.steps > stair + 0.5:
+                stair -= 0.5
             return self.factor ** -(stair / (self.steps - 1))
         return 1.0
 
     def __str__(self) -> str:
         if self.kind == "default":
             return self.kind
-        steps = f",numSteps={self.steps}" if self.kind == "dexp" else ""
-        return f"{self.kind}[tgtFactor={self.factor:g}{steps}]"
+        steps = f",numSteps={self.steps}" if self.kind in ("dexp", "jdexp") else ""
+        noise = f",noiseStdev={self.noise:g}" if self.noise else ""
+        return f"{self.kind}[tgtFactor={self.factor:g}{noise}{steps}]"
 
 
 CONSTANT = Schedule()

@@ -41,7 +41,7 @@ def rows(spec: NetSpec, batch_size: int, input_shape: Shape | None = None) -> li
     table = []
     for layer in spec:
         inputs = [shapes[name] for name in layer.inputs]
-        parameters = sum(parameter.size for parameter in layer.parameters(inputs))
+        parameters = sum(p.size for p in layer.parameters(inputs) if not p.source)
         copies = 2 if layer.name in wanted and not layer.is_cost else 1
         held = copies * _size(shapes[layer.name]) + sum(map(_size, layer.scratch(inputs).values()))
         memory = FLOAT * (held * batch_size + 3 * parameters)

@@ -79,7 +79,7 @@ def train_batch(run: Run, batch: data.Batch) -> None:
     net = run.model.net
     net.forward(*run.model.upload(batch), train=True, step=run.step)
     net.backward()
-    cost = next(iter(net.costs().values()))
+    cost = net.costs()[net.spec.main_cost]
     _check_finite(run, cost.loss)
     net.rate_scale = run.rate_scale
     net.update(run.progress)

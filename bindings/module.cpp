@@ -110,10 +110,13 @@ PYBIND11_MODULE(MODULE, m) {
     bind_rnorm(m);
     bind_pool(m);
     bind_add(m);
+    bind_eltmax(m);
     bind_philox(m);
     bind_dropout(m);
     bind_softmax(m);
     bind_logloss(m);
+    bind_output_cost(m);
+    bind_limit_norms(m);
     bind_sgd(m);
     bind_augment(m);
 }

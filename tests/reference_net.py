@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alexnet_raw.reference import conv, dropout, fc, lrn, pool, rnorm, softmax
+from alexnet_raw.reference import conv, dropout, eltmax, fc, lrn, output_cost, pool, rnorm, softmax
 from alexnet_raw.reference import logloss as log_loss
 from alexnet_raw.reference import neuron as activation
 
@@ -62,6 +62,21 @@ class ReferenceNet:
                 return dropout.test(inputs[0], layer.keep)
             case "softmax":
                 return softmax.forward(_flat(inputs[0]))[:, None, None]
+            case "eltsum":
+                return sum(c * inp for c, inp in zip(layer.coeffs, inputs, strict=True))
+            case "eltmax":
+                return eltmax.forward(inputs)
+            case "concat":
+                if len({inp.shape[1:] for inp in inputs}) > 1:
+                    inputs = [_flat(inp)[:, None, None] for inp in inputs]
+                return np.concatenate(inputs)
+            case "cost.sum2":
+                loss = output_cost.forward(None, _flat(inputs[0]), "sum2")
+                self.losses[layer.name] = (loss.mean(), np.nan, np.nan)
+            case "cost.crossent" | "cost.crossent2" | "cost.rflickr" | "cost.gsum2":
+                targets, out = self._targets(inputs), _flat(inputs[1])
+                loss = output_cost.forward(targets, out, layer.type.removeprefix("cost."))
+                self.losses[layer.name] = (loss.mean(), np.nan, np.nan)
             case "cost.logreg":
                 classes = len(inputs[1])
                 loss, top1, topk = log_loss.forward(
@@ -88,6 +103,22 @@ class ReferenceNet:
                 return [dropout.backward(dout, layer.keep, self.seed, layer.stream, self.step)]
             case "softmax":
                 return [softmax.backward(_flat(dout), _flat(self.out[layer.name]))]
+            case "eltsum":
+                return [c * dout for c in layer.coeffs]
+            case "eltmax":
+                return [eltmax.backward(dout, inp, self.out[layer.name]) for inp in inputs]
+            case "concat":
+                ends = np.cumsum([inp.size // inp.shape[-1] for inp in inputs])
+                return np.split(_flat(dout), ends[:-1])
+            case "cost.sum2":
+                return [output_cost.backward(None, _flat(inputs[0]), "sum2", layer.coeff)]
+            case "cost.gsum2":
+                gates, out = map(_flat, inputs)
+                dgates = layer.coeff / out.shape[1] * (out**2).sum(axis=0, keepdims=True)
+                return [dgates, output_cost.backward(gates, out, "gsum2", layer.coeff)]
+            case "cost.crossent" | "cost.crossent2" | "cost.rflickr":
+                kind, out = layer.type.removeprefix("cost."), _flat(inputs[1])
+                return [None, output_cost.backward(self._targets(inputs), out, kind, layer.coeff)]
             case "cost.logreg":
                 return [None, log_loss.backward(_flat(inputs[1]), self.labels, layer.coeff)]
 
@@ -104,11 +135,20 @@ class ReferenceNet:
             else:
                 dweights = fc.backward_weights(_flat(inp), _flat(dz))
                 dinputs.append(fc.backward_data(_flat(dz), weights))
-            self.gradients[f"{layer.name}.weights{i}"] = dweights
+            name = self._weights_name(layer, i)
+            self.gradients[name] = self.gradients.get(name, 0) + dweights
         return dinputs
 
     def _weights(self, layer, i):
-        return self.values[f"{layer.name}.weights{i}"]
+        return self.values[self._weights_name(layer, i)]
+
+    def _weights_name(self, layer, i):
+        return layer.weight_sources[i] or f"{layer.name}.weights{i}"
+
+    def _targets(self, inputs):
+        """The targets of a cost: a layer's outputs, or labels as one-hot columns, or what they are."""
+        targets = self.labels if inputs[0] is None else _flat(inputs[0])
+        return output_cost.one_hot(targets, len(inputs[1])) if targets.ndim == 1 else targets
 
 
 def _geometry(layer, i):

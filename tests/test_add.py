@@ -18,6 +18,16 @@ def test_add(guarded, rng, shape):
     assert_close(out, reference.forward(a, b), terms=np.abs(a) + np.abs(b))
 
 
+@pytest.mark.parametrize("shape", [(1,), (5, 31), (129, 129)])
+def test_weighted(guarded, rng, shape):
+    a, b = rng.standard_normal((2, *shape), np.float32)
+    sums, scaled = guarded.inp(a), guarded.out(*shape)
+    ops.add(sums, guarded.inp(b), coeff=-0.7)
+    ops.add(scaled, guarded.inp(b), coeff=-0.7, accumulate=False)
+    assert_close(sums, reference.forward(a, b, -0.7), terms=np.abs(a) + np.abs(b))
+    assert_close(scaled, -0.7 * b)
+
+
 def test_doubling_in_place(guarded, rng):
     a = rng.standard_normal((3, 129), np.float32)
     out = guarded.inp(a)

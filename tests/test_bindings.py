@@ -79,7 +79,24 @@ OPS = {
     "pool_backward": Op(
         {"dinp": A, "dout": POOLED, "inp": A, "out": POOLED}, {**POOL, "accumulate": False}
     ),
-    "add": Op({"out": A, "inp": A}, {}, in_place=(("out", "inp"),), any_shape=True),
+    "add": Op(
+        {"out": A, "inp": A},
+        {"coeff": 1.0, "accumulate": True},
+        in_place=(("out", "inp"),),
+        any_shape=True,
+    ),
+    "eltmax_forward": Op({"out": A, "inp": A}, {}, in_place=(("out", "inp"),), any_shape=True),
+    "eltmax_backward": Op(
+        {"dinp": A, "dout": A, "inp": A, "out": A}, {"accumulate": False}, any_shape=True
+    ),
+    "one_hot": Op({"out": F, "labels": (3,)}, {}, dtypes=LABELS),
+    "output_cost_forward": Op({"loss": (3,), "targets": F, "out": F}, {"kind": "crossent"}),
+    "output_cost_backward": Op(
+        {"dout": F, "targets": F, "out": F},
+        {"kind": "crossent", "coeff": 1.0, "accumulate": False},
+        in_place=(("dout", "out"),),
+    ),
+    "limit_norms": Op({"weights": F}, {"least": 0.0, "most": 1.0}),
     "philox_uniform": Op({"out": A}, DRAWS, any_shape=True),
     "dropout_forward": Op({"out": A, "inp": A}, DROPOUT, in_place=(("out", "inp"),), any_shape=True),
     "dropout_backward": Op(
@@ -150,6 +167,8 @@ BAD_SETTINGS = {
     "momentum": NOT_A_NUMBER,
     "decay": NOT_A_NUMBER,
     "coeff": NOT_A_NUMBER,
+    "least": [-1.0, 2.0, math.nan, math.inf, *NOT_A_NUMBER],
+    "most": [-1.0, math.nan, math.inf, *NOT_A_NUMBER],
     "kind": ["median", "", None, 1],
     "neuron": [None, "relu", ("relu", 1.0, 1.0), 3],
     "accumulate": [None, "yes", 2, 1],
@@ -250,7 +269,7 @@ class TestArrays:
             refused(name, argument, np.zeros(empty, OPS[name].dtype(argument)), match="empty")
 
     def test_not_an_array(self, name, argument):
-        for value in (*([] if argument == "bias" else [None]), [1.0], 1.0, "x", np.zeros(3).tolist()):
+        for value in (*([] if argument in ("bias", "targets") else [None]), [1.0], 1.0, "x", np.zeros(3).tolist()):
             refused(name, argument, value, TypeError)
 
     def test_another_device(self, name, argument):

@@ -29,7 +29,32 @@ def test_default_is_constant():
     assert Schedule.parse("default") == Schedule()
 
 
-@pytest.mark.parametrize("text", ["default", "linear[tgtFactor=4]", "dexp[tgtFactor=250,numSteps=4]"])
+def test_jdexp_jumps_halfway_between_stairs():
+    schedule = Schedule.parse("jdexp[tgtFactor=100,numSteps=5]")
+    progress = [0.1, 0.19, 0.29, 0.31, 0.49, 0.51, 0.89, 0.91]
+    exponents = [0, 0, 0.5, 0.25, 1, 0.75, 2, 2]  # five stairs of 0.2
+    wanted = [10**-e for e in exponents]
+    assert [schedule.factor_at(p) for p in progress] == pytest.approx(wanted)
+
+
+def test_noise_is_the_same_whenever_a_run_is_repeated():
+    quiet, noisy = Schedule.parse("exp[10]"), Schedule.parse("exp[10,0.5]")
+    progress = [i / 4096 for i in range(4096)]
+    draws = [(noisy.factor_at(p) / quiet.factor_at(p) - 1) / 0.5 for p in progress]
+    assert draws == [(noisy.factor_at(p) / quiet.factor_at(p) - 1) / 0.5 for p in progress]
+    assert min(draws) >= 0
+    assert sum(draws) / len(draws) == pytest.approx((2 / 3.14159) ** 0.5, abs=0.05)  # mean of |g|
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "default",
+        "linear[tgtFactor=4]",
+        "dexp[tgtFactor=250,numSteps=4]",
+        "jdexp[tgtFactor=4,noiseStdev=0.5,numSteps=3]",
+    ],
+)
 def test_text_round_trips(text):
     assert str(Schedule.parse(text)) == text
     assert Schedule.parse(str(Schedule.parse(text))) == Schedule.parse(text)
@@ -43,7 +68,7 @@ def test_text_round_trips(text):
         ("exp[tgtFactor=0]", "tgtFactor must be above 0"),
         ("dexp[10,0,1]", "numSteps must be a whole number of at least 2"),
         ("dexp[10,0,2.5]", "numSteps must be a whole number"),
-        ("exp[10,0.1]", "noisy rates are not supported"),
+        ("exp[10,-0.1]", "noiseStdev must be at least 0"),
         ("exp[ten]", "'ten' is not a number"),
         ("exp[target=10]", "unexpected 'target=10'"),
         ("linear[1,0,3]", "unexpected '3'"),

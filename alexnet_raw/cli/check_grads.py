@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from alexnet_raw import check_grads
     from alexnet_raw.run_settings import load_spec
 
-    spec = load_spec(args.net or "alexnet-mini", args.params)
+    spec = load_spec(args.net or "alexnet-mini", args.params, args.crop)
     report = check_grads.check(spec, options.devices(args), args.batch_size, args.seed)
     print(report)
     return 0 if report.passed else 1

@@ -53,6 +53,31 @@ def add_net(command: argparse.ArgumentParser, default: str) -> None:
         metavar="FILE",
         help="the layer-parameter file that goes with a layer-definition file",
     )
+    command.add_argument(
+        "--crop",
+        metavar="N",
+        type=integer(1),
+        help="width and height of the net's input, where its layer-definition file has no crop=",
+    )
+    command.add_argument(
+        "--init-module",
+        metavar="FILE",
+        action="append",
+        type=init_module,
+        help="a Python file with functions that the layer-definition file names as initWFunc or "
+        "initBFunc: it is executed (may be given several times)",
+    )
+
+
+def init_module(text: str) -> str:
+    """The type of --init-module: loads the file."""
+    from alexnet_raw import initializers
+
+    try:
+        initializers.load_module(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def add_data(command: argparse.ArgumentParser, default: str) -> None:

@@ -30,6 +30,12 @@ def add(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--params", metavar="FILE", help="the layer-parameter file of such a file")
     command.add_argument(
+        "--crop",
+        metavar="N",
+        type=options.integer(1),
+        help="width and height of the input (default: as the file says, or 224)",
+    )
+    command.add_argument(
         "--classes", metavar="N", type=options.integer(1), help="outputs of the last layer"
     )
     command.add_argument(
@@ -51,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from alexnet_raw import show
     from alexnet_raw.run_settings import load_spec
 
-    spec = load_spec(args.net, args.params)
+    spec = load_spec(args.net, args.params, args.crop)
     if args.classes:
         spec = spec.with_classes(args.classes)
     shape = None if spec.crop else (spec.channels or 3, 224, 224)

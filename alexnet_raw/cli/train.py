@@ -34,6 +34,8 @@ rates with it, biases included.
 FIXED = {  # what a resumed run keeps
     "--net": "net",
     "--params": "params",
+    "--crop": "crop",
+    "--init-module": "init_module",
     "--classes": "outputs",
     "--batch-size": "batch_size",
     "--lr": "lr",

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from alexnet_raw import ops
 from alexnet_raw.ini import Keys, LayerFileError
 from alexnet_raw.neuron import IDENT, Neuron
 from alexnet_raw.parameters import Parameter, ParameterSpec
@@ -128,7 +129,7 @@ class Site:
     seed: int
     dout: Array | None = None
     dinputs: list[Gradient | None] = field(default_factory=list)  # None: nobody wants it
-    fused_cost: tuple[Array, float] | None = None  # softmax only: the labels and coeff of its cost
+    fused_cost: tuple[Array, float] | None = None  # labels or targets, and coeff, of the cost above
     train: bool = False
     step: int = 0
 
@@ -138,8 +139,27 @@ class Site:
     def gradient(self, name: str) -> Array:
         return self.parameters[name].gradient
 
+    def accumulates(self, name: str) -> bool:
+        """Whether to add a gradient to that of another layer, which has the same weights."""
+        parameter = self.parameters[name]
+        was_begun, parameter.is_begun = parameter.is_begun, True
+        return was_begun
+
 
 def flat(array: Array) -> Array:
     """(channels, height, width, images) seen as (features, images)."""
     images = array.shape[-1]
     return array.reshape(array.size // images, images)
+
+
+def less_targets(dinp: Array, out: Array, targets: Array, coeff: float) -> None:
+    """dinp = coeff * (out - targets) / images: the gradient through a cross-entropy and what feeds it.
+
+    dinp, out (features, images); targets the same, or labels (images,) int32.
+    """
+    if targets.dtype == "int32":
+        ops.softmax_logloss_backward(dinp, out, targets, coeff=coeff)
+        return
+    share = coeff / out.shape[1]
+    ops.add(dinp, out, coeff=share, accumulate=False)
+    ops.add(dinp, flat(targets), coeff=-share)

@@ -86,8 +86,10 @@ class Conv(WeightLayer):
         dz = site.dout
         ops.bias_backward(site.gradient("biases"), dz, site.dout, site.out, neuron=self.neuron)
         for i, inp in enumerate(site.inputs):
-            weights, dweights = site.value(f"weights{i}"), site.gradient(f"weights{i}")
-            ops.conv_backward_weights(dweights, inp, dz, **self._geometry(i))
+            name = f"weights{i}"
+            weights, dweights = site.value(name), site.gradient(name)
+            accumulate = site.accumulates(name)
+            ops.conv_backward_weights(dweights, inp, dz, **self._geometry(i), accumulate=accumulate)
             if wanted := site.dinputs[i]:
                 ops.conv_backward_data(
                     wanted.array, dz, weights, **self._geometry(i), accumulate=wanted.accumulate

@@ -25,6 +25,9 @@ class Fc(WeightLayer):
         layer.outputs = outputs
         return layer
 
+    def bias_matrix(self, size: int) -> tuple[int, int]:
+        return (1, size)
+
     def output_shape(self, inputs: list[Shape]) -> Shape:
         self.check_maps(inputs)
         return (self.outputs, 1, 1)
@@ -54,7 +57,10 @@ class Fc(WeightLayer):
         dz, out = flat(site.dout), flat(site.out)
         ops.bias_backward(site.gradient("biases"), dz, dz, out, neuron=self.neuron)
         for i, inp in enumerate(site.inputs):
-            ops.fc_backward_weights(site.gradient(f"weights{i}"), flat(inp), dz)
+            name = f"weights{i}"
+            ops.fc_backward_weights(
+                site.gradient(name), flat(inp), dz, accumulate=site.accumulates(name)
+            )
             if wanted := site.dinputs[i]:
                 ops.fc_backward_data(
                     flat(wanted.array), dz, site.value(f"weights{i}"), accumulate=wanted.accumulate

@@ -6,13 +6,17 @@ import zlib
 
 from alexnet_raw import ops
 from alexnet_raw.ini import Keys
-from alexnet_raw.layers.base import Layer, Site, register
+from alexnet_raw.layers.base import Layer, Site, flat, less_targets, register
 from alexnet_raw.neuron import IDENT, KINDS, RELU
 
 
 @register("neuron")
 class NeuronLayer(Layer):
-    """Applies `neuron` to each element; nrelu draws noise in training and is a relu in testing."""
+    """Applies `neuron` to each element; nrelu draws noise in training and is a relu in testing.
+
+    Where a logistic neuron's only reader is a binary cross-entropy, and it is its input's only reader,
+    the gradient of both together is the simple (outputs - targets), computed here.
+    """
 
     can_accumulate = True
     fuses = tuple(KINDS)
@@ -34,7 +38,10 @@ class NeuronLayer(Layer):
             ops.neuron_forward(site.out, site.inputs[0], neuron=self.function)
 
     def backward(self, site: Site) -> None:
-        if wanted := site.dinputs[0]:
+        wanted = site.dinputs[0]
+        if wanted and site.fused_cost:
+            less_targets(flat(wanted.array), flat(site.out), *site.fused_cost)
+        elif wanted:
             ops.neuron_backward(
                 wanted.array,
                 site.dout,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from alexnet_raw import ops
-from alexnet_raw.layers.base import Layer, Site, flat, register
+from alexnet_raw.layers.base import Layer, Site, flat, less_targets, register
 
 
 @register("softmax")
 class Softmax(Layer):
     """exp(x) / sum of exp(x).
 
-    When its only reader is a log loss, the gradient of both together is the simple
-    (probabilities - labels), computed here.
+    When its only reader is a cross-entropy, the gradient of both together is the simple
+    (probabilities - targets), computed here.
     """
 
     def forward(self, site: Site) -> None:
@@ -22,7 +22,6 @@ class Softmax(Layer):
             return
         dinp, probs = flat(wanted.array), flat(site.out)
         if site.fused_cost:
-            labels, coeff = site.fused_cost
-            ops.softmax_logloss_backward(dinp, probs, labels, coeff=coeff)
+            less_targets(dinp, probs, *site.fused_cost)
         else:
             ops.softmax_backward(dinp, flat(site.dout), probs)

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from math import prod, sqrt
+
+import numpy as np
+
+from alexnet_raw import initializers
 from alexnet_raw.ini import Keys
 from alexnet_raw.layers.base import Layer, Shape
 from alexnet_raw.parameters import ParameterSpec, Rate
@@ -21,9 +28,14 @@ class WeightLayer(Layer):
         count = len(self.inputs)
         self.init_weights = keys.numbers("initW", count, 0.01, least=0)
         self.init_bias = keys.number("initB", 0.0)
-        for key in ("initWFunc", "initBFunc", "weightSource"):
-            keys.only(key)
+        self.weight_function = self.bias_function = ""
+        if keys.parsed("initWFunc", initializers.parse, None):
+            self.weight_function = keys.text("initWFunc")
+        if keys.parsed("initBFunc", initializers.parse, None):
+            self.bias_function = keys.text("initBFunc")
+        self.weight_sources = _read_sources(keys, self.name, count)
         self.weight_rates, self.bias_rate = read_rates(params, count)
+        self.norms = read_norms(params, count)
 
     def weight_shapes(self, inputs: list[Shape]) -> list[Shape]:
         """Shape of the weights of each input."""
@@ -31,12 +43,34 @@ class WeightLayer(Layer):
 
     def parameters(self, inputs: list[Shape]) -> list[ParameterSpec]:
         shapes = self.weight_shapes(inputs)
-        specs = [
-            ParameterSpec(f"weights{i}", shape, self.weight_rates[i], stdev=self.init_weights[i])
-            for i, shape in enumerate(shapes)
-        ]
-        biases = (shapes[0][-1],)
-        return [*specs, ParameterSpec("biases", biases, self.bias_rate, constant=self.init_bias)]
+        specs = []
+        for i, shape in enumerate(shapes):
+            name, matrix = f"weights{i}", (prod(shape[:-1]), shape[-1])
+            function = self._function("initWFunc", self.weight_function, name, i, matrix, shape)
+            rate, stdev = self.weight_rates[i], self.init_weights[i]
+            source, norms = self.weight_sources[i], self.norms[i]
+            specs.append(ParameterSpec(name, shape, rate, stdev, 0.0, function, source, norms))
+        shape = (shapes[0][-1],)
+        matrix = self.bias_matrix(shape[0])
+        function = self._function("initBFunc", self.bias_function, "biases", None, matrix, shape)
+        return [*specs, ParameterSpec("biases", shape, self.bias_rate, 0.0, self.init_bias, function)]
+
+    def bias_matrix(self, size: int) -> tuple[int, int]:
+        """The shape in which an initBFunc gives the biases, as in cuda-convnet."""
+        return (size, 1)
+
+    def _function(
+        self, key: str, text: str, name: str, index: int | None, matrix: tuple[int, int], shape: Shape
+    ) -> Callable[[], np.ndarray] | None:
+        """What gives a parameter its first values, if the file names a function."""
+
+        def call() -> np.ndarray:
+            try:
+                return initializers.initial(text, self.name, name, index, matrix).reshape(shape)
+            except ValueError as error:
+                raise self.error(key, str(error)) from error
+
+        return call if text else None
 
 
 def read_rates(params: Keys, count: int) -> tuple[list[Rate], Rate]:
@@ -48,8 +82,37 @@ def read_rates(params: Keys, count: int) -> tuple[list[Rate], Rate]:
     decays = params.numbers("wc", count, 0.0, least=0)
     weights = [Rate(eps[i], momenta[i], decays[i], weight_schedule) for i in range(count)]
     bias = Rate(params.number("epsB", least=0), params.number("momB", least=0), 0.0, bias_schedule)
-    for key in ("wball", "superEps", "superMom", "wcNormMax", "wcNormMin"):
+    for key in ("superEps", "superMom"):
         params.only(key, "0")
     for key in ("quantF", "quantB"):
         params.only(key)
     return weights, bias
+
+
+def read_norms(params: Keys, count: int) -> list[tuple[float, float]]:
+    """Least and largest length of the filters of each input; wball limits its square."""
+    balls = params.numbers("wball", count, 0.0, least=0)
+    least = params.numbers("wcNormMin", count, 0.0, least=0)
+    most = params.numbers("wcNormMax", count, 0.0, least=0)
+    for i in range(count):
+        if balls[i]:
+            most[i] = min(sqrt(balls[i]), most[i] or sqrt(balls[i]))
+        if most[i] and least[i] > most[i]:
+            raise params.error("wcNormMin", f"is {least[i]:g}, above the largest length, {most[i]:g}")
+    return list(zip(least, most, strict=True))
+
+
+def _read_sources(keys: Keys, layer: str, count: int) -> list[str]:
+    """Whose weights the inputs share: `weightSource=conv1[0],` is conv1.weights0 and "", its own."""
+    names = keys.names("weightSource", [""] * count)
+    if len(names) != count:
+        raise keys.error("weightSource", f"{len(names)} values, but the layer has {count} inputs")
+    sources = []
+    for i, name in enumerate(names):
+        match = re.fullmatch(r"([^\s\[]+)(?:\[(\d+)\])?", name)
+        if name and not match:
+            raise keys.error("weightSource", f"{name!r}: write layer[index] or layer")
+        if match and match[1] == layer and int(match[2] or 0) >= i:
+            raise keys.error("weightSource", f"{name!r} is not among the inputs before")
+        sources.append(f"{match[1]}.weights{match[2] or 0}" if match else "")
+    return sources

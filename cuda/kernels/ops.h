@@ -50,8 +50,13 @@ void pool_forward(float* out, const float* inp, PoolSizes sizes, PoolKind kind, 
 void pool_backward(float* dinp, const float* dout, const float* inp, const float* out, PoolSizes sizes,
                    PoolKind kind, Neuron neuron, bool accumulate, Stream stream);
 
-// ---- add.cu: out += inp
-void add(float* out, const float* inp, index_t n, Stream stream);
+// ---- add.cu: out = [out +] coeff * inp
+void add(float* out, const float* inp, index_t n, float coeff, bool accumulate, Stream stream);
+
+// ---- eltmax.cu: the elementwise maximum of several arrays, one at a time
+void eltmax_forward(float* out, const float* inp, index_t n, Stream stream);
+void eltmax_backward(float* dinp, const float* dout, const float* inp, const float* out, index_t n,
+                     bool accumulate, Stream stream);
 
 // ---- philox.cu: uniform random numbers in [0, 1)
 void philox_uniform(float* out, index_t n, PhiloxStream draws, Stream stream);
@@ -76,9 +81,23 @@ void logloss_backward(float* dprobs, const float* probs, const int* labels, int 
 void softmax_logloss_backward(float* dinp, const float* probs, const int* labels, int classes,
                               int images, float coeff, Stream stream);
 
+// ---- one_hot.cu: labels (images,) as targets (classes, images)
+void one_hot(float* out, const int* labels, int classes, int images, Stream stream);
+
+// ---- output_cost.cu: costs that are sums over outputs (features, images); sum2 takes no targets,
+// gsum2 one row of gates, the others targets as the outputs
+enum class OutputCost { crossent, crossent2, rflickr, sum2, gsum2 };
+void output_cost_forward(float* loss, const float* targets, const float* out, int features, int images,
+                         OutputCost kind, Stream stream);
+void output_cost_backward(float* dout, const float* targets, const float* out, int features, int images,
+                          OutputCost kind, float coeff, bool accumulate, Stream stream);
+
 // ---- sgd.cu: momentum and weight decay, in place
 void sgd_step(float* weights, float* velocity, const float* gradient, index_t n, float rate,
               float momentum, float decay, Stream stream);
+
+// ---- limit_norms.cu: the length of each filter, a column of (rows, filters), kept between two limits
+void limit_norms(float* weights, index_t rows, int filters, float least, float most, Stream stream);
 
 // ---- augment.cu: uint8 pictures (images, height, width, channels) to (channels, out_height,
 // out_width, images): crop, mirror, mean, colour noise

@@ -1,0 +1,337 @@
+"""cuda-convnet's layers that AlexNet does not have, in whole nets, against the NumPy oracle."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from alexnet_raw import check_grads, checkpoint, initializers, layer_file
+from alexnet_raw.device import parse_devices
+from alexnet_raw.ini import LayerFileError
+from alexnet_raw.network import Network
+from alexnet_raw.reference import limit_norms
+from tests.conftest import assert_close
+from tests.test_network import NetText, batch, reference_of, run
+
+PICTURE, CLASSES = (3, 9, 9), 4
+
+
+def make(net: NetText, devices: str = "cpu,cpu", **settings) -> Network:
+    settings = {"batch_size": 3, "seed": 3, "input_shape": PICTURE, "input_gradient": True, **settings}
+    return Network(net.spec(), parse_devices(devices), **settings)
+
+
+def conv(net: NetText, name: str, inp: str = "data", more: str = "", channels: int = 3) -> str:
+    settings = f"type=conv channels={channels} filters=4 filterSize=3 initW=0.2 initB=0.1 {more}"
+    return net.weights(name, inp, settings)
+
+
+def ending(net: NetText, inp: str, more: str = "") -> NetText:
+    net.weights("fc", inp, f"type=fc outputs={CLASSES} initW=0.2 {more}")
+    net.add("probs", "fc", "type=softmax")
+    net.add("logprob", "labels,probs", "type=cost.logreg", "coeff=1 topk=2")
+    return net
+
+
+def combinations() -> NetText:
+    """eltsum, eltmax and both kinds of concat, across devices, some read twice."""
+    net = NetText()
+    for name, gpu in (("a", 0), ("b", 1), ("c", 1)):
+        conv(net, name, more=f"gpu={gpu}")
+    net.add("sum", "a,b,a", "type=eltsum coeffs=0.5,-1,2 neuron=relu")
+    net.add("max", "sum,b,c", "type=eltmax gpu=1")
+    net.add("both", "sum,max", "type=concat")
+    net.add("pooled", "both", "type=pool pool=avg channels=8 sizeX=2 stride=2")
+    net.add("all", "pooled,a", "type=pass")
+    return ending(net, "all")
+
+
+def neurons() -> NetText:
+    net, inp = NetText(), "data"
+    kinds = ("softrelu", "linear[0.5,0.1]", "abs", "square", "drelu[0.5]", "brelu[3]", "logistic")
+    for i, kind in enumerate(kinds):
+        size = 3 if i < 2 else 1
+        inp = net.weights(
+            f"conv{i}",
+            inp,
+            f"type=conv channels={3 if i == 0 else 5} filters=5 filterSize={size} initW=0.4 initB=0.2"
+            f" neuron={kind} gpu={i % 2}",
+        )
+    inp = net.add("root", inp, "type=neuron neuron=sqrt")
+    return ending(net, inp, "neuron=nrelu")
+
+
+def costs() -> NetText:
+    """Every cost that a net of labelled pictures can have, some through fused gradients."""
+    net = NetText()
+    conv(net, "conv1", more="neuron=tanh[1,1]")
+    net.weights("fc1", "conv1", f"type=fc outputs={CLASSES} initW=0.2")
+    net.add("probs", "fc1", "type=softmax")
+    net.add("shared", "labels,probs", "type=cost.crossent", "coeff=0.7")
+    net.weights("fc2", "conv1", f"type=fc outputs={CLASSES} initW=0.2 neuron=logistic gpu=1")
+    net.add("yesno", "labels,fc2", "type=cost.crossent2", "coeff=0.6")
+    net.weights("fc3", "conv1", f"type=fc outputs={CLASSES} initW=0.2 neuron=logistic")
+    net.add("yesno2", "labels,fc3", "type=cost.crossent2", "coeff=0.4")  # fc3 has two readers
+    net.add("tags", "labels,fc3", "type=cost.rflickr", "coeff=0.5")
+    net.add("distance", "fc2,fc3", "type=cost.rflickr gpu=1", "coeff=0.2")
+    net.add("small", "conv1", "type=cost.sum2", "coeff=0.01")
+    net.weights("gate", "conv1", "type=fc outputs=1 initW=0.1 neuron=logistic")
+    net.add("gated", "gate,fc2", "type=cost.gsum2", "coeff=0.3")
+    return net
+
+
+def sharing() -> NetText:
+    """Convolutions and fully-connected layers with weights of others, and of their own other input."""
+    net = NetText()
+    conv(net, "a")
+    conv(net, "b", "a", "padding=1", channels=4)
+    conv(net, "c", "b", "padding=1 weightSource=b", channels=4)
+    net.weights(
+        "d",
+        "c,b",
+        "type=conv channels=4,4 filters=4 filterSize=3,3 padding=1,1 initW=0.1,0.1 weightSource=,d[0]",
+    )
+    net.weights("e", "d", "type=fc outputs=6 initW=0.1 neuron=relu")
+    net.weights("f", "c", "type=fc outputs=6 initW=0.1 neuron=relu weightSource=e")
+    net.add("sum", "e,f", "type=eltsum")
+    return ending(net, "sum")
+
+
+NETS = {"combinations": combinations, "neurons": neurons, "costs": costs, "sharing": sharing}
+
+
+@pytest.fixture(params=NETS)
+def text(request) -> NetText:
+    return NETS[request.param]()
+
+
+def test_agrees_with_the_oracle(text, rng):
+    net = make(text)
+    for p in net.parameters.values():
+        p.value.copy_from(p.value.numpy() + rng.normal(0, 0.05, p.value.shape).astype(np.float32))
+    pictures, labels = batch(rng, PICTURE, 3, CLASSES)
+    run(net, pictures, labels, step=5)
+    expected = reference_of(net, pictures, labels, step=5)
+    for name, cost in net.costs().items():
+        assert (cost.loss, cost.top1, cost.topk) == pytest.approx(
+            expected.losses[name], rel=1e-5, nan_ok=True
+        )
+    for name, parameter in net.parameters.items():
+        assert_close(parameter.gradient, expected.gradients[name], 2e-5)
+    assert_close(net.input_gradient(), expected.dout["data"], 2e-5)
+
+
+def test_gradients_are_those_of_the_cost(text, rng):
+    if "nrelu" in text.definition:
+        text.definition = text.definition.replace("neuron=nrelu", "neuron=relu")  # noise has no slope
+    net = make(text)
+    pictures, labels = batch(rng, PICTURE, 3, CLASSES)
+    report = check_grads.check_net(net, pictures, labels)
+    assert report.passed, str(report)
+
+
+def test_splits_give_the_same_bits(text, rng):
+    pictures, labels = batch(rng, PICTURE, 3, CLASSES)
+    states = []
+    for devices in ("cpu", "cpu,cpu"):
+        net = make(text, devices)
+        for step in range(2):
+            run(net, pictures, labels, step=step)
+            net.update(0.0)
+        states.append(net.state())
+    for name, array in states[0].items():
+        assert array.tobytes() == states[1][name].tobytes(), name
+
+
+def test_targets_in_place_of_labels(rng):
+    """Costs against targets take any numbers: here two classes share each picture."""
+    text = NetText()
+    text.weights("fc", "data", f"type=fc outputs={CLASSES} initW=0.1")
+    text.add("probs", "fc", "type=softmax")
+    text.add("cost", "labels,probs", "type=cost.crossent", "coeff=1")
+    net = make(text)
+    pictures, _ = batch(rng, PICTURE, 3, CLASSES)
+    targets = rng.dirichlet(np.ones(CLASSES), 3).T.astype(np.float32)
+    run(net, pictures, targets)
+    expected = reference_of(net, pictures, targets)
+    assert net.costs()["cost"].loss == pytest.approx(expected.losses["cost"][0], rel=1e-5)
+    for name, parameter in net.parameters.items():
+        assert_close(parameter.gradient, expected.gradients[name], 2e-5)
+
+
+def test_a_logistic_unit_that_is_certain_and_wrong_still_learns(rng):
+    """In two steps its gradient would be 0: y (1 - y) is 0 in float32."""
+    text = NetText()
+    text.weights("fc", "data", "type=fc outputs=2 initW=0 initB=40 neuron=logistic")
+    text.add("cost", "labels,fc", "type=cost.crossent2", "coeff=1")
+    net = make(text)
+    pictures, _ = batch(rng, PICTURE, 3, 2)
+    run(net, pictures, np.zeros(3, np.int32))
+    np.testing.assert_allclose(net.parameters["fc.biases"].gradient.numpy(), [0, 1])
+
+
+# ---- shared weights
+
+
+def test_shared_weights_are_one_parameter(rng):
+    net = make(sharing())
+    assert not {"c.weights0", "d.weights1", "f.weights0"} & net.parameters.keys()
+    assert {"c.biases", "d.weights0", "f.biases"} <= net.parameters.keys()
+    pictures, labels = batch(rng, PICTURE, 3, CLASSES)
+    run(net, pictures, labels)
+    before = net.parameters["b.weights0"].value.numpy()
+    gradient = net.parameters["b.weights0"].gradient.numpy()
+    net.update(0.0)
+    moved = net.parameters["b.weights0"].value.numpy() - before
+    assert_close(moved, -0.01 * gradient - 0.01 * 0.001 * before, 1e-4)  # once, not once a layer
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("weightSource=b\n", "weightSource=x\n"), r"\[c\] weightSource: there are no weights x\[0\]"),
+        (
+            ("weightSource=b\n", "weightSource=b[1]\n"),
+            r"\[c\] weightSource: there are no weights b\[1\]",
+        ),
+        (
+            ("weightSource=b\n", "weightSource=a\n"),
+            r"\[c\] weightSource: a\[0\] has weights \(3, 3, 3, 4\)",
+        ),
+        (("weightSource=,d[0]", "weightSource=,d[1]"), r"'d\[1\]' is not among the inputs before"),
+        (("weightSource=,d[0]", "weightSource=b"), "1 values, but the layer has 2 inputs"),
+        (("weightSource=b\n", "weightSource=b\ngpu=1\n"), "give both the same gpu="),
+    ],
+)
+def test_mistakes_in_weight_sources(change, message):
+    text = sharing()
+    assert change[0] in text.definition
+    text.definition = text.definition.replace(*change)
+    with pytest.raises(LayerFileError, match=message):
+        make(text)
+
+
+def test_shared_weights_learn_at_one_rate():
+    text = sharing()
+    text.parameters = text.parameters.replace("[c]\nepsW=0.01", "[c]\nepsW=0.02")
+    with pytest.raises(LayerFileError, match="learns at other rates"):
+        make(text)
+
+
+# ---- initial weights from elsewhere
+
+
+@pytest.fixture
+def functions(tmp_path, monkeypatch):
+    monkeypatch.setattr(initializers, "_modules", {})
+    path = tmp_path / "starts.py"
+    path.write_text(
+        "import numpy as np\n"
+        "def ramp(name, index, shape, params):\n"
+        "    values = np.arange(shape[0] * shape[1], dtype=np.float32) * float(params[0])\n"
+        "    return values.reshape(shape)\n"
+        "def level(name, shape, params):\n"
+        "    return np.full(shape, len(name), np.float32)\n"
+        "def wrong(name, index, shape, params):\n"
+        "    return np.zeros((2, 2))\n"
+        "def fails(name, index, shape, params):\n"
+        "    return params[3]\n"
+    )
+    return path
+
+
+def starting(function: str, bias: str = "") -> NetText:
+    net = NetText()
+    conv(net, "conv1", more=f"initWFunc={function}" + (f" initBFunc={bias}" if bias else ""))
+    return ending(net, "conv1", f"initBFunc={bias}" if bias else "")
+
+
+def test_functions_give_initial_weights(functions):
+    initializers.load_module(functions)
+    net = make(starting("starts.ramp(0.5)", "starts.level"))
+    weights = net.parameters["conv1.weights0"].value.numpy()
+    np.testing.assert_array_equal(weights.ravel(), np.arange(weights.size) * 0.5)
+    np.testing.assert_array_equal(net.parameters["conv1.biases"].value.numpy(), np.full(4, 5))
+    np.testing.assert_array_equal(net.parameters["fc.biases"].value.numpy(), np.full(CLASSES, 2))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("starts.wrong()", r"must return a float32 array of shape \(27, 4\), not float64 \(2, 2\)"),
+        ("starts.fails(1)", "IndexError"),
+        ("starts.none()", "starts.py has no function none"),
+        ("os.remove(x)", "--init-module os.py"),
+        ("ramp", "is not of the form module.function"),
+        ("checkpoint.load(x)", "write checkpoint.weights"),
+    ],
+)
+def test_mistakes_in_functions(functions, function, message):
+    initializers.load_module(functions)
+    with pytest.raises(LayerFileError, match=rf"\[conv1\] initWFunc: .*{message}"):
+        make(starting(function))
+
+
+def test_nothing_runs_that_was_not_named(functions):
+    with pytest.raises(
+        LayerFileError, match="only called from files that you name: --init-module starts"
+    ):
+        make(starting("starts.ramp(1)"))
+    net = make(starting("starts.ramp(1)"), initialise=False)  # a checkpoint will give the values
+    assert not net.parameters["conv1.weights0"].value.numpy().any()
+
+
+def test_weights_from_a_checkpoint(tmp_path):
+    source = make(starting("checkpoint.weights(x)"), initialise=False)
+    tensors = source.state()
+    tensors["conv1.weights0"] = np.random.default_rng(1).normal(size=(3, 3, 3, 4)).astype(np.float32)
+    file = tmp_path / "old.safetensors"
+    checkpoint.save(file, checkpoint.Checkpoint(tensors, {}))
+    for function in (f"checkpoint.weights({file})", f"checkpoint.weights({file},conv1)"):
+        net = make(starting(function))
+        np.testing.assert_array_equal(
+            net.parameters["conv1.weights0"].value.numpy(), tensors["conv1.weights0"]
+        )
+    with pytest.raises(LayerFileError, match=r"has no conv9.weights0"):
+        make(starting(f"checkpoint.weights({file},conv9)"))
+    with pytest.raises(LayerFileError, match=r"that layer's weights0 are"):
+        make(starting(f"checkpoint.weights({file},fc)"))
+
+
+# ---- limits of the length of filters
+
+
+def test_filters_keep_their_length(rng):
+    text = NetText()
+    conv(text, "conv1")
+    ending(text, "conv1")
+    text.parameters = text.parameters.replace("[conv1]\n", "[conv1]\nwball=0.5\nwcNormMin=0.6\n")
+    net = make(text)
+    pictures, labels = batch(rng, PICTURE, 3, CLASSES)
+    run(net, pictures, labels)
+    net.update(0.0)
+    weights = net.parameters["conv1.weights0"].value.numpy().reshape(-1, 4)
+    norms = np.linalg.norm(weights, axis=0)
+    assert np.all((norms > 0.6 - 1e-5) & (norms < np.sqrt(0.5) + 1e-5))
+    assert_close(limit_norms.forward(weights, 0.6, np.sqrt(0.5)), weights)
+
+
+def test_costs_are_checked():
+    for change, message in [
+        ("type=cost.gsum2 inputs=fc1,conv1", "the gates, must have one output"),
+        ("type=cost.crossent2 inputs=conv1,fc1", "'conv1' has 196 outputs, not 4"),
+        ("type=cost.sum2 inputs=labels", "the last must be what the cost judges"),
+    ]:
+        text = NetText()
+        conv(text, "conv1")
+        text.weights("fc1", "conv1", "type=fc outputs=4")
+        kind, inputs = change.split()
+        text.add("cost", inputs.removeprefix("inputs="), kind, "coeff=1")
+        with pytest.raises(LayerFileError, match=message):
+            make(text)
+
+
+def test_the_cost_that_training_reports_is_the_first_that_counts_errors():
+    assert costs().spec().main_cost == "shared"
+    assert combinations().spec().main_cost == "logprob"
+    assert layer_file.load_packaged("alexnet").main_cost == "logprob"
