@@ -1,6 +1,6 @@
 """INI files and the typed, checked keys of one section.
 
-A layer asks its section for the keys it knows; `Keys.finish` then refuses what nobody asked for.
+A layer asks its section for the keys it knows; `Keys.finish` then looks at what nobody asked for.
 Every error names the file, the section and the key, and says what to write instead.
 """
 
@@ -65,14 +65,21 @@ class Keys:
         """The exception to raise for `key` (or, if it is empty, for the whole section)."""
         return LayerFileError(f"{self.file} [{self.section}] {key + ': ' if key else ''}{message}")
 
-    def finish(self) -> None:
-        """Refuse keys that no getter has asked for."""
-        for key in self._values:
-            if key not in self._asked:
-                close = difflib.get_close_matches(key, self._asked, n=1)
-                hint = f"did you mean {self._asked[close[0]]}? " if close else ""
+    def finish(self) -> list[str]:
+        """Look at keys that no getter has asked for: refuse slips of the pen, report the others.
+
+        cuda-convnet ignored keys that it did not know, and files of its time have some.
+        """
+        ignored = []
+        for key in filter(lambda key: key not in self._asked, self._values):
+            absent = [asked for asked in self._asked if asked not in self._values]
+            if close := difflib.get_close_matches(key, absent, n=1, cutoff=0.75):
                 known = ", ".join(self._asked.values())
-                raise self.error(key, f"unknown key; {hint}known here: {known or 'none'}")
+                raise self.error(
+                    key, f"unknown key; did you mean {self._asked[close[0]]}? known here: {known}"
+                )
+            ignored.append(f"{self.file} [{self.section}] {key}: unknown key, ignored")
+        return ignored
 
     def text(self, key: str, default: Any = REQUIRED) -> Any:
         return self._get(key, default, str, "a word")

@@ -56,10 +56,12 @@ def parse(definition: str, parameters: str, name: str, files: tuple[str, str] | 
     settings = read_ini(parameters, parameter_file)
     if not sections:
         raise LayerFileError(f"{definition_file}: no layers; give each its [section]")
-    layers, outlets = [], {}
+    layers, outlets, notes = [], {}, []
     for section, values in sections.items():
         keys = Keys(definition_file, section, values)
-        layer = _read_layer(keys, Keys(parameter_file, section, settings.get(section)))
+        params = Keys(parameter_file, section, settings.get(section))
+        layer = _read_layer(keys, params)
+        notes += keys.finish() + params.finish()
         layer.inputs = [outlets.get(name, name) for name in layer.inputs]
         layers.append(layer)
         if layer.neuron != IDENT and layer.neuron.kind not in layer.fuses:
@@ -70,20 +72,16 @@ def parse(definition: str, parameters: str, name: str, files: tuple[str, str] | 
             layers.append(detached(layer, outlets[section]))
     for section in settings:
         if section not in sections:
-            raise LayerFileError(
-                f"{parameter_file} [{section}] there is no layer of this name in {definition_file}; "
-                "rename or remove the section"
+            notes.append(
+                f"{parameter_file} [{section}] is ignored: {definition_file} has no such layer"
             )
     check_links(layers)
-    return NetSpec(name, tuple(layers), definition, parameters)
+    return NetSpec(name, tuple(layers), definition, parameters, tuple(notes))
 
 
 def _read_layer(keys: Keys, params: Keys) -> Layer:
-    """The layer of one section, with every key understood."""
+    """The layer of one section."""
     kind = keys.text("type")
     if kind not in TYPES:
         raise keys.error("type", f"{kind!r} is not supported; supported: {', '.join(TYPES)}")
-    layer = TYPES[kind](keys, params)
-    keys.finish()
-    params.finish()
-    return layer
+    return TYPES[kind](keys, params)

@@ -178,6 +178,10 @@ def check_links(layers: list[Layer]) -> None:
                 raise layer.error("inputs", f"there is no layer {name!r}; known: {', '.join(names)}")
             if name not in names[:i]:
                 raise layer.error("inputs", f"{name!r} comes later; move [{name}] before this one")
+        if isinstance(layer, LogLoss):
+            judged = layers[names.index(layer.inputs[-1])]
+            if not isinstance(judged, (Softmax, Data)):
+                raise layer.error("inputs", f"{judged.name!r} is not a softmax layer, but must be one")
     for labels, what in ((False, "pictures"), (True, "labels")):
         data = [lay for lay in layers if isinstance(lay, Data) and lay.is_labels == labels]
         if len(data) > 1:

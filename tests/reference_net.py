@@ -56,10 +56,12 @@ class ReferenceNet:
                 return activation.noisy_relu(inputs[0], self.seed, layer.stream, self.step)
             case "neuron":
                 return activation.forward(inputs[0], layer.function)
-            case "hs" if self.train:
-                return dropout.forward(inputs[0], layer.keep, self.seed, layer.stream, self.step)
+            case "hs" | "dropout2" if self.train:
+                return dropout.forward(inputs[0], *self._mask(layer))
             case "hs":
                 return dropout.test(inputs[0], layer.keep)
+            case "dropout2":
+                return inputs[0]
             case "softmax":
                 return softmax.forward(_flat(inputs[0]))[:, None, None]
             case "eltsum":
@@ -99,8 +101,8 @@ class ReferenceNet:
                 return [rnorm.backward(dout, inputs[0], **layer.settings)]
             case "neuron":
                 return [activation.backward(dout, self.out[layer.name], layer.function, inputs[0])]
-            case "hs":
-                return [dropout.backward(dout, layer.keep, self.seed, layer.stream, self.step)]
+            case "hs" | "dropout2":
+                return [dropout.backward(dout, *self._mask(layer))]
             case "softmax":
                 return [softmax.backward(_flat(dout), _flat(self.out[layer.name]))]
             case "eltsum":
@@ -144,6 +146,9 @@ class ReferenceNet:
 
     def _weights_name(self, layer, i):
         return layer.weight_sources[i] or f"{layer.name}.weights{i}"
+
+    def _mask(self, layer):
+        return layer.keep, self.seed, layer.stream, self.step, layer.is_inverted
 
     def _targets(self, inputs):
         """The targets of a cost: a layer's outputs, or labels as one-hot columns, or what they are."""

@@ -269,7 +269,13 @@ class TestArrays:
             refused(name, argument, np.zeros(empty, OPS[name].dtype(argument)), match="empty")
 
     def test_not_an_array(self, name, argument):
-        for value in (*([] if argument in ("bias", "targets") else [None]), [1.0], 1.0, "x", np.zeros(3).tolist()):
+        for value in (
+            *([] if argument in ("bias", "targets") else [None]),
+            [1.0],
+            1.0,
+            "x",
+            np.zeros(3).tolist(),
+        ):
             refused(name, argument, value, TypeError)
 
     def test_another_device(self, name, argument):

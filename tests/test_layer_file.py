@@ -133,6 +133,16 @@ def test_every_key_is_read():
     assert (spec["logprob"].coeff, spec["logprob"].topk) == (1.0, 5)
 
 
+def test_what_cuda_convnet_would_ignore_is_noted():
+    """Its parser looked up the keys it wanted; files of its time have others, and leftover sections."""
+    definition = DEFINITION.replace("[pool1]\n", "[pool1]\ncrossMap=1\n")
+    spec = parse(definition, PARAMETERS + "[fc9]\nepsW=1\n")
+    assert spec.notes == (
+        "net.layers.cfg [pool1] crossmap: unknown key, ignored",
+        "net.params.cfg [fc9] is ignored: net.layers.cfg has no such layer",
+    )
+
+
 def test_parameters_have_shapes_starts_and_rates():
     spec = parse()
     shapes = spec.shapes()
@@ -210,7 +220,11 @@ DEFINITION_ERRORS = [
     ("neuron=relu", "neuron=gelu", r"\[conv1\] neuron: unknown neuron 'gelu': known are ident, relu"),
     ("neuron=tanh[1.7159,0.6667]", "neuron=tanh[2]", r"\[pool1\] neuron: .*write tanh\[a,b\]"),
     ("sharedBiases=1", "sharedBiases=0", r"\[conv1\] sharedBiases: '0' is not supported; use"),
-    ("sharedBiases=1", "initWFunc=ab()", r"\[conv1\] initWFunc: 'ab\(\)' is not of the form module.func"),
+    (
+        "sharedBiases=1",
+        "initWFunc=ab()",
+        r"\[conv1\] initWFunc: 'ab\(\)' is not of the form module.func",
+    ),
     ("keep=0.25", "keep=1.5", r"\[drop\] keep: is 1.5, but must be above 0 and at most 1"),
     ("gpu=1", "gpu=-1", r"\[conv1\] gpu: is -1, but must be at least 0"),
     ("dataIdx=1", "dataIdx=0", r"\[labels\] dataIdx: 'data' already brings the pictures"),
@@ -236,7 +250,6 @@ PARAMETER_ERRORS = [
     ("wc=0.004", "superEps=0.1", r"\[conv1\] superEps: '0.1' is not supported; use superEps=0"),
     ("dexp[", "xdexp[", r"\[conv1\] schedW: unknown schedule 'xdexp.*known are default, linear"),
     ("[fc]", "[fc9]", r"\[fc\] epsW: missing, and so is the whole section: add \[fc\] with epsW="),
-    ("[logprob]", "[fc9]\nepsW=1\n[logprob]", r"\[fc9\] there is no layer of this name in net.layers"),
     ("topk=5", "topk=0", r"\[logprob\] topk: is 0, but must be at least 1"),
     ("coeff=1", "", r"\[logprob\] coeff: missing"),
     ("scale=0.0001", "scale=big", r"\[norm1\] scale: 'big' is not a number"),

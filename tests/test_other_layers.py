@@ -40,7 +40,8 @@ def combinations() -> NetText:
         conv(net, name, more=f"gpu={gpu}")
     net.add("sum", "a,b,a", "type=eltsum coeffs=0.5,-1,2 neuron=relu")
     net.add("max", "sum,b,c", "type=eltmax gpu=1")
-    net.add("both", "sum,max", "type=concat")
+    net.add("drop", "max", "type=dropout2", "keep=0.7")
+    net.add("both", "sum,drop", "type=concat")
     net.add("pooled", "both", "type=pool pool=avg channels=8 sizeX=2 stride=2")
     net.add("all", "pooled,a", "type=pass")
     return ending(net, "all")
@@ -171,6 +172,13 @@ def test_a_logistic_unit_that_is_certain_and_wrong_still_learns(rng):
 
 
 # ---- shared weights
+
+
+def test_inverted_dropout_does_nothing_in_testing(rng):
+    net = make(combinations())
+    pictures, labels = batch(rng, PICTURE, 3, CLASSES)
+    run(net, pictures, labels, train=False)
+    np.testing.assert_array_equal(net.activations("drop"), net.activations("max"))
 
 
 def test_shared_weights_are_one_parameter(rng):

@@ -36,7 +36,8 @@ class Conv(WeightLayer):
             keys.only(key, "0", ",".join("0" * count))
         keys.only("filterChannels")
         keys.only("sharedBiases", "1")
-        keys.text("partialSum", None)  # how cuda-convnet cuts its work; we cut ours ourselves
+        for hint in ("partialSum", "sumWidth"):  # how cuda-convnet cuts its work; we cut ours ourselves
+            keys.text(hint, None)
 
     def output_shape(self, inputs: list[Shape]) -> Shape:
         outputs = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from typing import ClassVar
 
 from alexnet_raw import ops
 from alexnet_raw.ini import Keys
@@ -16,11 +17,14 @@ class Dropout(Layer):
     `enable=0` passes everything on, in training and in testing.
     """
 
+    is_inverted: ClassVar[bool] = False  # training divides by `keep`, testing does nothing
+
     def __init__(self, keys: Keys, params: Keys):
         super().__init__(keys, params)
-        self.keep = keys.number("keep", 0.5)
+        where = params if "keep" in params else keys
+        self.keep = where.number("keep", 0.5)
         if not 0 < self.keep <= 1:
-            raise keys.error("keep", f"is {self.keep}, but must be above 0 and at most 1")
+            raise where.error("keep", f"is {self.keep}, but must be above 0 and at most 1")
         if not params.flag("enable", True):
             self.keep = 1.0
         # The mask follows the name, not the place in the file or the device.
@@ -33,11 +37,29 @@ class Dropout(Layer):
         if site.train:
             ops.dropout_forward(site.out, site.inputs[0], **self._mask(site))
         else:
-            ops.dropout_test(site.out, site.inputs[0], keep=self.keep)
+            ops.dropout_test(site.out, site.inputs[0], keep=1.0 if self.is_inverted else self.keep)
 
     def backward(self, site: Site) -> None:
         if wanted := site.dinputs[0]:
             ops.dropout_backward(wanted.array, site.dout, **self._mask(site))
 
     def _mask(self, site: Site) -> dict:
-        return {"keep": self.keep, "seed": site.seed, "layer": self.stream, "step": site.step}
+        return {
+            "keep": self.keep,
+            "seed": site.seed,
+            "layer": self.stream,
+            "step": site.step,
+            "inverted": self.is_inverted,
+        }
+
+
+@register("dropout")
+class Dropout1(Dropout):
+    """The name that cuda-convnet2 gave to `hs`."""
+
+
+@register("dropout2")
+class Dropout2(Dropout):
+    """Inverted dropout: training divides what is kept by `keep`, testing does nothing."""
+
+    is_inverted = True
