@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from alexnet_raw.ini import LayerFileError
 from alexnet_raw.layers import Layer, Shape
-from alexnet_raw.layers.conv import Conv
 from alexnet_raw.layers.data import Data
 from alexnet_raw.layers.fc import Fc
+from alexnet_raw.layers.filters import FilterLayer
 from alexnet_raw.layers.softmax import Softmax
 
 
@@ -51,7 +51,7 @@ class NetSpec:
     def channels(self) -> int | None:
         """Channels of the pictures that the first convolution expects, if there is one."""
         for layer in self:
-            if isinstance(layer, Conv) and self.pictures.name in layer.inputs:
+            if isinstance(layer, FilterLayer) and self.pictures.name in layer.inputs:
                 return layer.channels[layer.inputs.index(self.pictures.name)]
         return None
 

@@ -29,13 +29,16 @@ class WeightLayer(Layer):
         """Shape of the weights of each input."""
         raise NotImplementedError
 
+    def bias_shape(self, inputs: list[Shape]) -> Shape:
+        """Shape of the biases: one for each output of the weights."""
+        return (self.weight_shapes(inputs)[0][-1],)
+
     def parameters(self, inputs: list[Shape]) -> list[ParameterSpec]:
-        shapes = self.weight_shapes(inputs)
         specs = [
             ParameterSpec(f"weights{i}", shape, self.weight_rates[i], stdev=self.init_weights[i])
-            for i, shape in enumerate(shapes)
+            for i, shape in enumerate(self.weight_shapes(inputs))
         ]
-        biases = (shapes[0][-1],)
+        biases = self.bias_shape(inputs)
         return [*specs, ParameterSpec("biases", biases, self.bias_rate, constant=self.init_bias)]
 
 
