@@ -20,12 +20,13 @@ __global__ void channels_gather_kernel(float* out, const float* inp, const int* 
     index_t at = index_t(chunk) * T::items * kStep + index_t(threadIdx.x) * L;
     for (int i = 0; i < T::items && at < plane; ++i, at += kStep) {
         float* to = out + channel * plane + at;
-        V sum = accumulate ? load<V>(to, plane - at) : splat<V>(0.f);
+        V sum = splat<V>(0.f);
         for (int t = 0; t < terms; ++t) {
             const int from = table[index_t(t) * channels + channel];
             if (unsigned(from) < unsigned(inp_channels))
                 sum += load<V>(inp + from * plane + at, plane - at);
         }
+        if (accumulate) sum = load<V>(to, plane - at) + sum;
         store(to, sum, plane - at);
     }
 }
