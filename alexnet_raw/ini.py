@@ -93,6 +93,9 @@ class Keys:
     def flag(self, key: str, default: Any = REQUIRED) -> bool:
         return self._get(key, default, lambda text: FLAGS[text.lower()], "0 or 1")
 
+    def flags(self, key: str, count: int, default: Any = REQUIRED) -> list[bool]:
+        return self._list(key, count, default, lambda text: FLAGS[text.lower()], "0 or 1")
+
     def choice(self, key: str, choices: Sequence[str], default: Any = REQUIRED) -> str:
         def choose(text: str) -> str:
             return choices[choices.index(text)]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from alexnet_raw.ini import LayerFileError
 from alexnet_raw.layers import Layer, Shape
-from alexnet_raw.layers.conv import Conv
 from alexnet_raw.layers.cost import LogLoss
 from alexnet_raw.layers.data import Data
 from alexnet_raw.layers.fc import Fc
+from alexnet_raw.layers.filters import FilterLayer
 from alexnet_raw.layers.neuron import NeuronLayer
 from alexnet_raw.layers.softmax import Softmax
 
@@ -54,7 +54,7 @@ class NetSpec:
     def channels(self) -> int | None:
         """Channels of the pictures that the first convolution expects, if there is one."""
         for layer in self:
-            if isinstance(layer, Conv) and self.pictures.name in layer.inputs:
+            if isinstance(layer, FilterLayer) and self.pictures.name in layer.inputs:
                 return layer.channels[layer.inputs.index(self.pictures.name)]
         return None
 

@@ -39,7 +39,7 @@ class Network:
         spec: the layers, from `layer_file`.
         devices: a layer with gpu=g sits on devices[g % len(devices)].
         batch_size: the most pictures of one pass; fewer are fine.
-        seed: of the initial weights and the dropout masks.
+        seed: of the initial weights, the dropout masks and the connections of randSparse layers.
         input_shape: (channels, height, width) of the pictures, if the files do not tell.
         classes: resize the last fc layer to so many outputs (told in `spec.notes`).
         input_gradient: let `backward` compute the gradient of the pictures too.
@@ -80,6 +80,13 @@ class Network:
         self.parameters: dict[str, Parameter] = {}
         self._learns = {
             layer.name: self._new_parameters(layer, seed if initialise else None) for layer in self.spec
+        }
+        self._constants = {
+            layer.name: {
+                name: self.places[layer.name].upload(values)
+                for name, values in layer.constants(seed).items()
+            }
+            for layer in self.spec
         }
         self.wants_gradient = self.spec.wants_gradient(input_gradient)
         self._fused = self.spec.fused_costs()
@@ -276,6 +283,7 @@ class Network:
             out=self._memory.array(layer.name, device, (*self.shapes[layer.name], images)),
             parameters=self._learns[layer.name],
             scratch=scratch,
+            constants=self._constants[layer.name],
             seed=self.seed,
         )
 

@@ -159,6 +159,87 @@ def conv_backward_weights(
     )
 
 
+# ---- local: locally connected layers, which have filters of their own at each output position
+
+
+def local_forward(
+    out: Array,
+    inp: Array,
+    weights: Array,
+    bias: Array | None = None,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    groups: int = 1,
+    neuron: Neuron = IDENT,
+    accumulate: bool = False,
+) -> None:
+    """As `conv_forward`, but with other weights and biases at each pixel of the output.
+
+    Args:
+        out: (filters, out_height, out_width, images), of the size that `conv_forward` gives.
+        inp: (channels, height, width, images).
+        weights: (out_height * out_width, channels / groups, filter_height, filter_width, filters);
+            those of output pixel (y, x) are weights[y * out_width + x].
+        bias: (filters, out_height, out_width).
+        padding: as in `conv_forward`.
+    """
+    _call(
+        "local_forward",
+        {"out": out, "inp": inp, "weights": weights, "bias": bias},
+        stride=stride,
+        padding=padding,
+        groups=groups,
+        neuron=neuron,
+        accumulate=accumulate,
+    )
+
+
+def local_backward_data(
+    dinp: Array,
+    dout: Array,
+    weights: Array,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    groups: int = 1,
+    accumulate: bool = False,
+) -> None:
+    """The gradient of the input, from that of the output before the neuron.
+
+    Shapes are those of `local_forward`.
+    """
+    _call(
+        "local_backward_data",
+        {"dinp": dinp, "dout": dout, "weights": weights},
+        stride=stride,
+        padding=padding,
+        groups=groups,
+        accumulate=accumulate,
+    )
+
+
+def local_backward_weights(
+    dweights: Array,
+    inp: Array,
+    dout: Array,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    groups: int = 1,
+    accumulate: bool = False,
+) -> None:
+    """The gradient of the weights, summed over the images; shapes are those of `local_forward`."""
+    _call(
+        "local_backward_weights",
+        {"dweights": dweights, "inp": inp, "dout": dout},
+        stride=stride,
+        padding=padding,
+        groups=groups,
+        accumulate=accumulate,
+    )
+
+
 # ---- fc: fully-connected layers, which are convolutions of a one-pixel picture
 
 
@@ -241,7 +322,16 @@ def noisy_relu(out: Array, inp: Array, *, seed: int, layer: int, step: int) -> N
     _call("noisy_relu", {"out": out, "inp": inp}, seed=seed, layer=layer, step=step)
 
 
-# ---- bias: the gradient of the biases (paper, section 5)
+# ---- bias: biases of single pixels, and the gradient of biases (paper, section 5)
+
+
+def bias_forward(out: Array, bias: Array, *, neuron: Neuron = IDENT) -> None:
+    """out = f(out + bias) in place: one bias for all images of a pixel of a channel.
+
+    out (channels, height, width, images), or of other leading axes; bias has all of them but the last.
+    For biases that `conv_forward` does not add itself, because pixels do not share them.
+    """
+    _call("bias_forward", {"out": out, "bias": bias}, neuron=neuron)
 
 
 def bias_backward(dbias: Array, dz: Array, dout: Array, out: Array, *, neuron: Neuron = IDENT) -> None:
@@ -414,6 +504,24 @@ def pool_backward(
         neuron=neuron,
         accumulate=accumulate,
     )
+
+
+# ---- channels: picking channels, and the gradient of that
+
+
+def channels_gather(out: Array, inp: Array, table: Array, *, accumulate: bool = False) -> None:
+    """out[i] (+)= sum over t of inp[table[t, i]], in this order.
+
+    Args:
+        out: (channels, height, width, images).
+        inp: (any number of channels, height, width, images).
+        table: (terms, channels) int32, channels of inp. One that does not exist raises ValueError on
+            the CPU; on a GPU, where raising would mean waiting, it adds nothing.
+
+    One term picks channels. The gradient of that, where each channel is picked `terms` times, is the
+    same op with the inverse table.
+    """
+    _call("channels_gather", {"out": out, "inp": inp, "table": table}, accumulate=accumulate)
 
 
 # ---- add: sums of gradients

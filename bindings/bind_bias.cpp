@@ -3,6 +3,21 @@
 
 void bind_bias(py::module_& m) {
     m.def(
+        "bias_forward",
+        [](py::object out_, py::object bias_, py::tuple neuron_, uintptr_t stream) {
+            const auto out = output(out_, "out"), bias = input(bias_, "bias");
+            check_setting(out.shape.size() >= 2, "out must have at least two dimensions");
+            check_shape(bias, {out.shape.begin(), out.shape.end() - 1}, "one bias per row of out");
+            check_no_overlap(out, {&bias});
+            const Neuron neuron = fused_neuron_argument(neuron_);
+            const auto inner = int(out.shape.back());
+            run({&out, &bias}, stream, [&](Stream s) {
+                bias_forward(out.f32(), bias.f32(), int(bias.size()), inner, neuron, s);
+            });
+        },
+        py::arg("out"), py::arg("bias"), py::kw_only(), py::arg("neuron"), py::arg("stream"));
+
+    m.def(
         "bias_backward",
         [](py::object dbias_, py::object dz_, py::object dout_, py::object out_, py::tuple neuron_,
            py::function scratch, uintptr_t stream) {

@@ -103,12 +103,14 @@ PYBIND11_MODULE(MODULE, m) {
     bind_execution(m);
 #endif
     bind_conv(m);
+    bind_local(m);
     bind_neuron(m);
     bind_noisy_relu(m);
     bind_bias(m);
     bind_lrn(m);
     bind_rnorm(m);
     bind_pool(m);
+    bind_channels(m);
     bind_add(m);
     bind_eltmax(m);
     bind_philox(m);

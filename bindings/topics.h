@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 
 void bind_conv(pybind11::module_& m);
+void bind_local(pybind11::module_& m);
 void bind_neuron(pybind11::module_& m);
 void bind_noisy_relu(pybind11::module_& m);
 void bind_bias(pybind11::module_& m);
@@ -11,6 +12,7 @@ void bind_lrn(pybind11::module_& m);
 void bind_rnorm(pybind11::module_& m);
 void bind_pool(pybind11::module_& m);
 void bind_eltmax(pybind11::module_& m);
+void bind_channels(pybind11::module_& m);
 void bind_add(pybind11::module_& m);
 void bind_philox(pybind11::module_& m);
 void bind_dropout(pybind11::module_& m);

@@ -4,9 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from alexnet_raw.reference import conv, dropout, eltmax, fc, lrn, output_cost, pool, rnorm, softmax
+from alexnet_raw.reference import (
+    bias,
+    channels,
+    conv,
+    dropout,
+    eltmax,
+    fc,
+    local,
+    lrn,
+    output_cost,
+    pool,
+    rnorm,
+    softmax,
+)
 from alexnet_raw.reference import logloss as log_loss
 from alexnet_raw.reference import neuron as activation
+
+OPS = {"conv": conv, "local": local}
 
 
 class ReferenceNet:
@@ -34,12 +49,12 @@ class ReferenceNet:
 
     def _forward(self, layer, inputs):
         match layer.type:
-            case "conv":
+            case "conv" | "local":
                 z = 0
                 for i, inp in enumerate(inputs):
-                    z = z + conv.forward(inp, self._weights(layer, i), None, *_geometry(layer, i))
-                z += self.values[f"{layer.name}.biases"][:, None, None, None]
-                return activation.forward(z, layer.neuron)
+                    seen, weights = self._seen(layer, i, inp), self._weights(layer, i)
+                    z = z + OPS[layer.type].forward(seen, weights, None, *_geometry(layer, i))
+                return bias.forward(z, self.values[f"{layer.name}.biases"], layer.neuron)
             case "fc":
                 z = 0
                 for i, inp in enumerate(inputs):
@@ -88,7 +103,7 @@ class ReferenceNet:
 
     def _backward(self, layer, inputs, dout):
         match layer.type:
-            case "conv" | "fc":
+            case "conv" | "local" | "fc":
                 return self._backward_weights(layer, inputs, dout)
             case "pool":
                 # Through the neuron first, so that it may be any; then through the plain pooling.
@@ -126,20 +141,34 @@ class ReferenceNet:
 
     def _backward_weights(self, layer, inputs, dout):
         dz = activation.backward(dout, self.out[layer.name], layer.neuron)
-        self.gradients[f"{layer.name}.biases"] = dz.sum(axis=(1, 2, 3))
+        biases = self.values[f"{layer.name}.biases"]
+        self.gradients[f"{layer.name}.biases"] = dz.sum(axis=tuple(range(biases.ndim, 4)))
         dinputs = []
         for i, inp in enumerate(inputs):
             weights = self._weights(layer, i)
-            if layer.type == "conv":
-                settings = _geometry(layer, i)
-                dweights = conv.backward_weights(inp, dz, weights.shape, *settings)
-                dinputs.append(conv.backward_data(dz, weights, inp.shape, *settings))
+            if layer.type in OPS:
+                op, settings, seen = OPS[layer.type], _geometry(layer, i), self._seen(layer, i, inp)
+                dweights = op.backward_weights(seen, dz, weights.shape, *settings)
+                dseen = op.backward_data(dz, weights, seen.shape, *settings)
+                dinputs.append(self._unseen(layer, i, dseen))
             else:
                 dweights = fc.backward_weights(_flat(inp), _flat(dz))
                 dinputs.append(fc.backward_data(_flat(dz), weights))
             name = self._weights_name(layer, i)
             self.gradients[name] = self.gradients.get(name, 0) + dweights
         return dinputs
+
+    def _seen(self, layer, i, inp):
+        """Input i's channels as the groups see them."""
+        if not layer.random[i]:
+            return inp
+        return channels.gather(inp, layer.connections(self.seed, i)[None])
+
+    def _unseen(self, layer, i, dseen):
+        """The gradient of `_seen`."""
+        if not layer.random[i]:
+            return dseen
+        return channels.scatter(dseen, layer.connections(self.seed, i)[None], layer.channels[i])
 
     def _weights(self, layer, i):
         return self.values[self._weights_name(layer, i)]

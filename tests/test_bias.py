@@ -27,6 +27,15 @@ SHAPES = [
 ]
 
 
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if len(shape) > 1])
+@pytest.mark.parametrize("neuron", NEURONS, ids=str)
+def test_forward(guarded, rng, neuron, shape):
+    z, bias = rng.standard_normal(shape, np.float32), rng.standard_normal(shape[:-1], np.float32)
+    out = guarded.inp(z)
+    ops.bias_forward(out, guarded.inp(bias), neuron=neuron)
+    assert_close(out, reference.forward(z, bias, neuron))
+
+
 @pytest.mark.parametrize("in_place", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("neuron", NEURONS, ids=str)
@@ -79,5 +88,11 @@ def test_bad_arguments(guarded):
         ops.bias_backward(dbias, guarded.out(3, 5), dout, out)
     with pytest.raises(ValueError, match="dz and out overlap in memory"):
         ops.bias_backward(dbias, out, dout, out, neuron=RELU)
+    with pytest.raises(ValueError, match=r"bias .* must have shape \(3,\): one bias per row of out"):
+        ops.bias_forward(out, guarded.out(4))
+    with pytest.raises(ValueError, match="out must have at least two dimensions"):
+        ops.bias_forward(dbias, guarded.out(1))
+    with pytest.raises(TypeError, match="bias"):
+        ops.bias_forward(out, None)
     with pytest.raises(TypeError, match="dout must be an alexnet_raw Array, got list"):
         ops.bias_backward(dbias, dout, [1.0], out)

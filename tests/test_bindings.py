@@ -43,6 +43,7 @@ POOL = {"kind": "max", "size": 3, "stride": 2, "start": 0, "neuron": RELU}
 DRAWS = {"seed": 1, "layer": 2, "step": 3}
 DROPOUT = {"keep": 0.5, **DRAWS, "inverted": False}
 CONV_OUT, CONV_WEIGHTS, POOLED = (6, 5, 6, 3), (2, 3, 3, 6), (4, 2, 3, 3)
+LOCAL_WEIGHTS = (5 * 6, *CONV_WEIGHTS)
 LABELS = {"labels": np.int32}
 PICTURES = {"pictures": np.uint8, "offsets": np.int32, "flips": np.uint8}
 
@@ -52,6 +53,12 @@ OPS = {
     ),
     "conv_backward_data": Op({"dinp": A, "dout": CONV_OUT, "weights": CONV_WEIGHTS}, GEOMETRY),
     "conv_backward_weights": Op({"dweights": CONV_WEIGHTS, "inp": A, "dout": CONV_OUT}, GEOMETRY),
+    "local_forward": Op(
+        {"out": CONV_OUT, "inp": A, "weights": LOCAL_WEIGHTS, "bias": (6, 5, 6)},
+        {**GEOMETRY, "neuron": RELU},
+    ),
+    "local_backward_data": Op({"dinp": A, "dout": CONV_OUT, "weights": LOCAL_WEIGHTS}, GEOMETRY),
+    "local_backward_weights": Op({"dweights": LOCAL_WEIGHTS, "inp": A, "dout": CONV_OUT}, GEOMETRY),
     "fc_forward": Op(
         {"out": (7, 3), "inp": F, "weights": (5, 7), "bias": (7,)},
         {"neuron": RELU, "accumulate": False},
@@ -68,6 +75,7 @@ OPS = {
         any_shape=True,
     ),
     "noisy_relu": Op({"out": A, "inp": A}, DRAWS, in_place=(("out", "inp"),), any_shape=True),
+    "bias_forward": Op({"out": A, "bias": (4, 5, 6)}, {"neuron": RELU}),
     "bias_backward": Op(
         {"dbias": (4,), "dz": A, "dout": A, "out": A}, {"neuron": RELU}, 2, (("dz", "dout"),)
     ),
@@ -78,6 +86,11 @@ OPS = {
     "pool_forward": Op({"out": POOLED, "inp": A}, POOL),
     "pool_backward": Op(
         {"dinp": A, "dout": POOLED, "inp": A, "out": POOLED}, {**POOL, "accumulate": False}
+    ),
+    "channels_gather": Op(
+        {"out": CONV_OUT, "inp": A, "table": (2, 6)},
+        {"accumulate": False},
+        dtypes={"table": np.int32},
     ),
     "add": Op(
         {"out": A, "inp": A},

@@ -65,11 +65,24 @@ filterSize=3,1
 padding=1,0
 initW=0.1,0.2
 initB=1
+randSparse=0,1
+filterChannels=4,8
+sharedBiases=0
+
+[local3]
+type=local
+inputs=conv2
+channels=8
+filters=3
+groups=2
+filterSize=3
+stride=2
+padding=1
 
 [drop]
 type=hs
 keep=0.25
-inputs=conv2
+inputs=local3
 
 [fc]
 type=fc
@@ -100,6 +113,11 @@ epsW=0.1,0.2
 epsB=0.002
 momW=0.9,0.5
 momB=0.9
+[local3]
+epsW=0.001
+epsB=0.002
+momW=0.9
+momB=0.9
 [fc]
 epsW=0.001
 epsB=0.002
@@ -118,7 +136,7 @@ def parse(definition: str = DEFINITION, parameters: str = PARAMETERS) -> layer_f
 def test_every_key_is_read():
     spec = parse()
     assert [layer.name for layer in spec] == (
-        ["data", "labels", "conv1", "pool1", "pool1_neuron", "norm1", "conv2", "drop", "fc"]
+        ["data", "labels", "conv1", "pool1", "pool1_neuron", "norm1", "conv2", "local3", "drop", "fc"]
         + ["probs", "logprob"]
     ), "a pooling layer leaves tanh to a layer of its own"
     assert spec["norm1"].inputs == ["pool1_neuron"]
@@ -127,6 +145,9 @@ def test_every_key_is_read():
     assert (conv1.neuron, conv2.neuron) == (RELU, IDENT)
     assert conv2.filters == 8, "filters are per group"
     assert (conv2.sizes, conv2.paddings, conv2.strides) == ([3, 1], [1, 0], [1, 1])
+    assert (conv2.random, conv2.filter_channels) == ([False, True], [4, 8])
+    assert conv1.shares_biases and not conv2.shares_biases
+    assert spec["local3"].filter_channels == [4]
     assert (spec["pool1"].neuron, spec["pool1_neuron"].neuron) == (IDENT, TANH)
     assert spec["norm1"].settings == {"size": 5, "scale": 1e-4, "power": 0.75, "min_div": 1.0}
     assert spec["drop"].keep == 0.25
@@ -153,11 +174,14 @@ def test_parameters_have_shapes_starts_and_rates():
     assert (biases.shape, biases.rate.eps, biases.rate.momentum) == ((8,), 0.002, 0.8)
     assert (biases.rate.decay, biases.rate.schedule) == (0, Schedule())
     first, second, biases = spec["conv2"].parameters([shapes["norm1"], shapes["pool1"]])
-    assert (first.shape, second.shape) == ((4, 3, 3, 8), (4, 1, 1, 8))
+    assert (first.shape, second.shape) == ((4, 3, 3, 8), (8, 1, 1, 8))
+    assert biases.shape == (8, 4, 4), "one for each pixel"
     assert (first.stdev, second.stdev, biases.constant) == (0.1, 0.2, 1)
     assert (first.rate.eps, second.rate.momentum) == (0.1, 0.5)
+    weights, biases = spec["local3"].parameters([shapes["conv2"]])
+    assert weights.shape == (3 * 3, 4, 3, 3, 6) and biases.shape == (6, 3, 3)
     (weights, _) = spec["fc"].parameters([shapes["drop"]])
-    assert weights.shape == (8 * 4 * 4, 10)
+    assert weights.shape == (6 * 3 * 3, 10)
 
 
 def test_shapes_and_places():
@@ -219,7 +243,24 @@ DEFINITION_ERRORS = [
     ("outputsX=0", "outputsX=6", r"\[pool1\] outputsX: window 6 would start outside, at 10"),
     ("neuron=relu", "neuron=gelu", r"\[conv1\] neuron: unknown neuron 'gelu': known are ident, relu"),
     ("neuron=tanh[1.7159,0.6667]", "neuron=tanh[2]", r"\[pool1\] neuron: .*write tanh\[a,b\]"),
-    ("sharedBiases=1", "sharedBiases=0", r"\[conv1\] sharedBiases: '0' is not supported; use"),
+    ("sharedBiases=1", "sharedBiases=2", r"\[conv1\] sharedBiases: '2' is not 0 or 1"),
+    ("filters=3", "filters=3\nsharedBiases=1", r"\[local3\] sharedBiases: '1' is not supported; use"),
+    ("sharedBiases=1", "randSparse=1", r"\[conv1\] randSparse: needs several groups: use groups=2 or"),
+    ("randSparse=0,1", "randSparse=1", r"\[conv2\] randSparse: 1 values, but the layer has 2 inputs"),
+    ("randSparse=0,1", "randSparse=0,2", r"\[conv2\] randSparse: '0,2' is not a comma list of 0 or 1"),
+    (
+        "randSparse=0,1",
+        "",
+        r"\[conv2\] filterChannels: is 8, but a group sees .* = 4: add randSparse=1",
+    ),
+    ("filterChannels=4,8", "filterChannels=4,3", r"\[conv2\] filterChannels: 2 groups of 3 .*'pool1'"),
+    ("filterChannels=4,8", "filterChannels=4,2", r"\[conv2\] filterChannels: .*a divisor of 8"),
+    ("filters=3\ngroups=2", "filters=3\ngroups=3", r"\[local3\] groups: 8 channels cannot be cut in 3"),
+    (
+        "groups=2\nfilterSize=3\nst",
+        "groups=2\nfilterSize=9\nst",
+        r"\[local3\] filterSize: a 9 wide filter",
+    ),
     (
         "sharedBiases=1",
         "initWFunc=ab()",

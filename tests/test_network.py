@@ -38,7 +38,7 @@ class NetText:
 
 
 def two_towers() -> layer_file.NetSpec:
-    """Every layer type, two towers, exchanges, layers with several readers on both devices."""
+    """Every layer type but local, two towers, exchanges, layers read on both devices."""
     net = NetText()
     for t, gpu in (("a", 0), ("b", 1)):
         net.weights(
@@ -83,6 +83,48 @@ def two_towers() -> layer_file.NetSpec:
     return net.spec()
 
 
+def sparse_towers() -> layer_file.NetSpec:
+    """Local layers, biases of single pixels, groups that see random channels; two towers."""
+    net = NetText()
+    for t, gpu in (("a", 0), ("b", 1)):
+        net.weights(
+            f"conv1{t}",
+            "data",
+            "type=conv channels=3 filters=2 groups=3 filterSize=5 stride=2 initW=0.2 neuron=relu"
+            f" randSparse=1 sharedBiases=0 gpu={gpu}",
+        )
+    for t, gpu, sparse in (
+        ("a", 0, "filters=2 groups=4,4 randSparse=1,1"),  # 6 channels drawn twice, for 4 groups of 3
+        ("b", 1, "filters=4 groups=2,2 randSparse=0,1"),
+    ):
+        net.weights(
+            f"conv2{t}",
+            "conv1a,conv1b",
+            "type=conv channels=6,6 filterChannels=3,3 filterSize=3,3 padding=1,1 initW=0.1,0.1"
+            f" initB=0.1 {sparse} gpu={gpu}",
+        )
+    for t, gpu in (("a", 0), ("b", 1)):
+        net.weights(
+            f"local3{t}",
+            f"conv2{t},conv2{'ba'[gpu]}",
+            "type=local channels=8,8 filters=2 groups=2,2 filterSize=3,1 stride=2,2 padding=1,0"
+            f" initW=0.2,0.2 initB=0.1 randSparse=0,1 neuron=relu gpu={gpu}",
+        )
+    net.weights(
+        "local4",
+        "local3a,local3b",
+        "type=local channels=4,4 filters=5 filterSize=3,2 padding=1,1 stride=2,3 initW=0.3,0.3"
+        " neuron=tanh[1.5,0.7] gpu=1",
+    )
+    net.weights("fc5", "local4,local3a", "type=fc outputs=5 initW=0.3,0.3 gpu=0")
+    net.add("probs", "fc5", "type=softmax")
+    net.add("logprob", "labels,probs", "type=cost.logreg", "coeff=1.5 topk=2")
+    return net.spec()
+
+
+TOWERS = [two_towers, sparse_towers]
+
+
 def random_net(rng: np.random.Generator) -> layer_file.NetSpec:
     """A net of random layers; each reads one or two random earlier layers of its picture size."""
     net = NetText()
@@ -91,15 +133,16 @@ def random_net(rng: np.random.Generator) -> layer_file.NetSpec:
         name, (inp, channels) = f"layer{i}", at_size[rng.integers(len(at_size))]
         gpu = f"gpu={rng.integers(2)}"
         neuron = rng.choice(["ident", "relu", "tanh[1.7,0.6]"])
-        match rng.integers(6):
-            case 0 | 1:
+        match rng.integers(8):
+            case 0 | 1 | 6 | 7 as case:
                 second, more = at_size[rng.integers(len(at_size))]
                 filters = int(rng.integers(1, 7))
+                kind = "local" if case > 5 else f"conv sharedBiases={rng.integers(2)}"
                 settings = f"filters={filters} filterSize=3,1 padding=1,0 initW=0.3,0.3 initB=0.1"
                 net.weights(
                     name,
                     f"{inp},{second}",
-                    f"type=conv channels={channels},{more} {settings} neuron={neuron} {gpu}",
+                    f"type={kind} channels={channels},{more} {settings} neuron={neuron} {gpu}",
                 )
                 channels = filters
             case 2:
@@ -167,17 +210,19 @@ def compare(net: Network, expected: ReferenceNet) -> None:
         assert_close(parameter.gradient, expected.gradients[name], 2e-5)
 
 
+@pytest.mark.parametrize("towers", TOWERS)
 @pytest.mark.parametrize("devices", ["cpu", "cpu,cpu"])
 @pytest.mark.parametrize("images", [1, 5])
-def test_forward_and_backward_agree_with_the_oracle(devices, images, rng):
-    net = make(two_towers(), devices, input_gradient=True)
+def test_forward_and_backward_agree_with_the_oracle(towers, devices, images, rng):
+    net = make(towers(), devices, input_gradient=True)
     pictures, labels = batch(rng, (3, 17, 17), images, 5)
     run(net, pictures, labels, step=4)
     expected = reference_of(net, pictures, labels, step=4)
     compare(net, expected)
     assert_close(net.input_gradient(), expected.dout["data"], 2e-5)
     assert_close(net.probabilities().T, expected.out["probs"][:, 0, 0])
-    assert_close(net.activations("conv3b"), np.moveaxis(expected.out["conv3b"], -1, 0))
+    last = net.spec["fc5"].inputs[0]
+    assert_close(net.activations(last), np.moveaxis(expected.out[last], -1, 0))
 
 
 @pytest.mark.parametrize("case", range(12))
@@ -204,15 +249,16 @@ def test_testing_halves_instead_of_dropping(rng):
 
 def reference_of_test(net, pictures, labels) -> ReferenceNet:
     values = {name: p.value.numpy().astype(np.float64) for name, p in net.parameters.items()}
-    return ReferenceNet(net.spec, values, pictures, labels, train=False)
+    return ReferenceNet(net.spec, values, pictures, labels, train=False, seed=net.seed)
 
 
-def test_splits_give_the_same_bits(rng):
+@pytest.mark.parametrize("towers", TOWERS)
+def test_splits_give_the_same_bits(towers, rng):
     """Three steps on one, two and three devices."""
     batches = [batch(rng, (3, 17, 17), n, 5) for n in (5, 3, 5)]
     states = []
     for devices in ("cpu", "cpu,cpu", "cpu,cpu,cpu"):
-        net = make(two_towers(), devices, input_gradient=True)
+        net = make(towers(), devices, input_gradient=True)
         for step, (pictures, labels) in enumerate(batches):
             run(net, pictures, labels, step=step)
             net.update(step / 3)
@@ -234,6 +280,26 @@ def test_random_splits_give_the_same_bits(case, rng):
         states.append(net.state())
     for name, array in states[0].items():
         assert array.tobytes() == states[1][name].tobytes(), name
+
+
+def test_random_channels_follow_the_seed_and_the_name(rng):
+    spec = sparse_towers()
+    conv1, other = spec["conv1a"], spec["conv1b"]
+    drawn = [conv1.connections(seed, 0).tolist() for seed in range(8)]
+    assert drawn == [conv1.connections(seed, 0).tolist() for seed in range(8)]
+    assert len(set(map(tuple, drawn))) > 1
+    assert drawn != [other.connections(seed, 0).tolist() for seed in range(8)]
+    twice = spec["conv2a"].connections(3, 0)
+    assert twice.dtype == np.int32 and sorted(twice[:6]) == sorted(twice[6:]) == list(range(6))
+    # A net of the same seed sees the same channels; its state alone does not tell them.
+    pictures, labels = batch(rng, (3, 17, 17), 5, 5)
+    net, same, stranger = make(spec), make(spec, "cpu"), make(spec, "cpu", seed=4)
+    for network in (same, stranger):
+        network.load_state(net.state())
+    for network in (net, same, stranger):
+        run(network, pictures, labels)
+    assert net.probabilities().tobytes() == same.probabilities().tobytes()
+    assert net.probabilities().tobytes() != stranger.probabilities().tobytes()
 
 
 def test_ragged_batches_leave_nothing_behind(rng):

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from alexnet_raw import layer_file, show
+from tests.test_network import sparse_towers
 
 
 @pytest.mark.parametrize("name", ["alexnet", "alexnet-2012"])
@@ -18,6 +19,20 @@ def test_the_papers_net_has_its_parameters_and_multiply_adds(name):
     conv2 = rows["conv2a"].mult_adds + rows["conv2b"].mult_adds
     assert conv2 == pytest.approx(223.9e6, rel=1e-3)
     assert rows["conv1a"].output == (48, 55, 55) and rows["pool5b"].output == (128, 6, 6)
+
+
+def test_local_layers_and_random_channels_are_counted():
+    rows = {row.layer.name: row for row in show.rows(sparse_towers(), 5, (3, 17, 17))}
+    conv1, conv2, local3 = rows["conv1a"], rows["conv2a"], rows["local3a"]
+    weights, pixels = 1 * 5 * 5 * 6, 7 * 7
+    assert conv1.parameters == weights + 6 * pixels and conv1.mult_adds == weights * pixels
+    weights = (3 + 3) * 3 * 3 * 8
+    assert conv2.parameters == weights + 8 and conv2.mult_adds == weights * pixels
+    weights, pixels = 4 * (3 * 3 + 1) * 4, 4 * 4
+    assert local3.parameters == (weights + 4) * pixels and local3.mult_adds == weights * pixels
+    held = 2 * 4 * 4 * 4 + 2 * 8 * 7 * 7
+    assert local3.memory == 4 * (held * 5 + 3 * local3.parameters), "and the channels picked"
+    assert "8 of 3x3 stride 1 pad 1 groups 4 of 3 random channels" in conv2.layer.describe()
 
 
 def test_memory_of_a_layer():

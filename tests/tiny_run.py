@@ -67,9 +67,19 @@ initW=0.1,0.1
 neuron=relu
 gpu=0
 
+[local2b]
+type=local
+inputs=pool1b
+channels=4
+filters=2
+groups=2
+filterSize=3
+initW=0.1
+randSparse=1
+
 [fc2b]
 type=fc
-inputs=pool1a,pool1b
+inputs=pool1a,local2b
 outputs=8
 initW=0.1,0.1
 neuron=relu
@@ -100,7 +110,7 @@ inputs=fc3
 type=cost.logreg
 inputs=labels,probs
 """
-WEIGHTED = {"conv1a": 1, "conv1b": 1, "fc2a": 2, "fc2b": 2, "fc3": 2}  # layer -> inputs
+WEIGHTED = {"conv1a": 1, "conv1b": 1, "local2b": 1, "fc2a": 2, "fc2b": 2, "fc3": 2}  # layer -> inputs
 RATES = "epsW={w}\nepsB=0.002\nmomW={m}\nmomB=0.9\nwc={d}\nschedW=exp[tgtFactor=5]\n"
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from alexnet_raw import ops
 from alexnet_raw.ini import Keys, LayerFileError
 from alexnet_raw.neuron import IDENT, Neuron
@@ -70,6 +72,10 @@ class Layer:
         """Further arrays a layer wants for a batch: name -> shape without the images axis."""
         return {}
 
+    def constants(self, seed: int) -> dict[str, np.ndarray]:
+        """Arrays that never change and follow from the net's seed, none by default."""
+        return {}
+
     def mult_adds(self, inputs: list[Shape]) -> int:
         """Multiply-adds of the forward pass on one picture (of matrix products only)."""
         return 0
@@ -126,6 +132,7 @@ class Site:
     out: Array
     parameters: dict[str, Parameter]
     scratch: dict[str, Array]
+    constants: dict[str, Array]
     seed: int
     dout: Array | None = None
     dinputs: list[Gradient | None] = field(default_factory=list)  # None: nobody wants it

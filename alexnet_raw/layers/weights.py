@@ -41,6 +41,10 @@ class WeightLayer(Layer):
         """Shape of the weights of each input."""
         raise NotImplementedError
 
+    def bias_shape(self, inputs: list[Shape]) -> Shape:
+        """Shape of the biases: one for each output of the weights."""
+        return (self.weight_shapes(inputs)[0][-1],)
+
     def parameters(self, inputs: list[Shape]) -> list[ParameterSpec]:
         shapes = self.weight_shapes(inputs)
         specs = []
@@ -50,8 +54,8 @@ class WeightLayer(Layer):
             rate, stdev = self.weight_rates[i], self.init_weights[i]
             source, norms = self.weight_sources[i], self.norms[i]
             specs.append(ParameterSpec(name, shape, rate, stdev, 0.0, function, source, norms))
-        shape = (shapes[0][-1],)
-        matrix = self.bias_matrix(shape[0])
+        shape = self.bias_shape(inputs)
+        matrix = self.bias_matrix(prod(shape))
         function = self._function("initBFunc", self.bias_function, "biases", None, matrix, shape)
         return [*specs, ParameterSpec("biases", shape, self.bias_rate, 0.0, self.init_bias, function)]
 

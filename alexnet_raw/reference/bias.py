@@ -1,4 +1,4 @@
-"""Gradient of the biases: out = neuron(z), z = something + bias of the channel (paper §5).
+"""Biases and their gradient: out = neuron(z), z = something + bias of the channel (paper §5).
 
 Arrays: dout and out (channels, ...), any further axes.
 """
@@ -9,6 +9,12 @@ import numpy as np
 
 from alexnet_raw.neuron import IDENT, Neuron
 from alexnet_raw.reference import neuron as activation
+
+
+def forward(z: np.ndarray, bias: np.ndarray, neuron: Neuron = IDENT) -> np.ndarray:
+    """neuron(z + bias), where bias has the leading axes of z and is the same along the others."""
+    bias = np.asarray(bias, np.float64)
+    return activation.forward(z + bias.reshape(*bias.shape, *[1] * (z.ndim - bias.ndim)), neuron)
 
 
 def backward(

@@ -33,10 +33,10 @@ def forward(
     _, height, width, images = inp.shape
     outputs_y = conv_output_size(height, kh, stride, padding)
     outputs_x = conv_output_size(width, kw, stride, padding)
-    padded = _pad(inp, (kh, kw), (outputs_y, outputs_x), stride, padding)
+    padded = padded_picture(inp, (kh, kw), (outputs_y, outputs_x), stride, padding)
     out = np.zeros((filters, outputs_y, outputs_x, images))
-    for f, c in _groups(filters, len(inp), groups):
-        for y, x, window in _windows((outputs_y, outputs_x), (kh, kw), stride):
+    for f, c in filter_groups(filters, len(inp), groups):
+        for y, x, window in windows((outputs_y, outputs_x), (kh, kw), stride):
             out[f, y, x] = np.einsum("cijf,cijn->fn", weights[..., f], padded[c][window])
     if bias is not None:
         out += np.asarray(bias, np.float64)[:, None, None, None]
@@ -56,9 +56,9 @@ def backward_data(
     channels, height, width, _ = inp_shape
     _, kh, kw, filters = weights.shape
     outputs = dout.shape[1:3]
-    dpadded = _pad(np.zeros(inp_shape), (kh, kw), outputs, stride, padding)
-    for f, c in _groups(filters, channels, groups):
-        for y, x, window in _windows(outputs, (kh, kw), stride):
+    dpadded = padded_picture(np.zeros(inp_shape), (kh, kw), outputs, stride, padding)
+    for f, c in filter_groups(filters, channels, groups):
+        for y, x, window in windows(outputs, (kh, kw), stride):
             dpadded[c][window] += np.einsum("cijf,fn->cijn", weights[..., f], dout[f, y, x])
     return dpadded[:, padding : padding + height, padding : padding + width]
 
@@ -75,15 +75,15 @@ def backward_weights(
     dout = np.asarray(dout, np.float64)
     _, kh, kw, filters = weights_shape
     outputs = dout.shape[1:3]
-    padded = _pad(inp, (kh, kw), outputs, stride, padding)
+    padded = padded_picture(inp, (kh, kw), outputs, stride, padding)
     dweights = np.zeros(weights_shape)
-    for f, c in _groups(filters, len(inp), groups):
-        for y, x, window in _windows(outputs, (kh, kw), stride):
+    for f, c in filter_groups(filters, len(inp), groups):
+        for y, x, window in windows(outputs, (kh, kw), stride):
             dweights[..., f] += np.einsum("cijn,fn->cijf", padded[c][window], dout[f, y, x])
     return dweights
 
 
-def _pad(
+def padded_picture(
     inp: np.ndarray, kernel: tuple[int, int], outputs: tuple[int, int], stride: int, padding: int
 ) -> np.ndarray:
     """inp in float64 with zeros around it, as far right and down as the last window reaches."""
@@ -94,14 +94,14 @@ def _pad(
     return np.pad(np.asarray(inp, np.float64), [*borders, (0, 0)])
 
 
-def _groups(filters: int, channels: int, groups: int) -> Iterator[tuple[slice, slice]]:
+def filter_groups(filters: int, channels: int, groups: int) -> Iterator[tuple[slice, slice]]:
     """The filters and the channels of each group."""
     f, c = filters // groups, channels // groups
     for g in range(groups):
         yield slice(g * f, (g + 1) * f), slice(g * c, (g + 1) * c)
 
 
-def _windows(
+def windows(
     outputs: tuple[int, int], kernel: tuple[int, int], stride: int
 ) -> Iterator[tuple[int, int, tuple[slice, slice, slice]]]:
     """Each output pixel and its window (all channels, kh rows, kw columns) of the padded input."""

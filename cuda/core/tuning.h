@@ -39,6 +39,8 @@ struct ForGpu {
     static constexpr int pixels = 1;          // pixels of one thread in pool
     static constexpr int split_blocks = 256;  // cut a product's depth until it has so many blocks
     using Conv = Tile<V, 128, 128, 16, 8, 8, 8, 8, 4, 4>;
+    using Local = Tile<V, 64, 128, 16, 8, 8, 8, 8, 4, 4>;         // rows filters or channels
+    using LocalWeights = Tile<V, 128, 64, 16, 8, 8, 8, 8, 4, 4>;  // columns filters
 };
 
 #ifndef ALEXNET_RAW_CUDA
@@ -56,6 +58,8 @@ struct ForCpu {
 #else
     using Conv = Tile<V, 192, 128, 128, 192, 128, 6, 4, 1, 1>;
 #endif
+    using Local = Conv;
+    using LocalWeights = Conv;
 };
 #endif
 

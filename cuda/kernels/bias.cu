@@ -1,11 +1,16 @@
-// Gradient of the biases, and of what lies before the neuron, in one pass.
+// Gradient of the biases, and of what lies before the neuron, in one pass; and biases as a pass of
+// their own, for convolutions whose biases are not shared by the pixels of a map.
 //
-//   dz = dout * f'(z), from out = f(z);   dbias[c] = sum of dz over all but axis 0
+//   forward   out = f(out + bias[c]), in place
+//   backward  dz = dout * f'(z), from out = f(z);   dbias[c] = sum of dz over all but axis 0
 //
-// dz, dout, out (channels, inner); dz may be dout, and is then left alone where f is the identity.
-// Thread map: a block owns a slice of one channel, so that few channels occupy a GPU too, and writes
-// the slice's sum; a second kernel adds these. The cuts depend on the sizes alone: so does the result.
+// dz, dout, out (channels, inner); dz may be dout, and is then left alone where f is the identity. A
+// channel is whatever has one bias: a map, or one pixel of it.
+// Thread map: forward has a thread for a few lane groups of one channel. In backward a block owns a
+// slice of one channel, so that few channels occupy a GPU too, and writes the slice's sum; a second
+// kernel adds these. The cuts depend on the sizes alone: so does the result.
 #include "../core/launch.h"
+#include "../core/pixel_map.h"
 #include "../core/reduce.h"
 #include "../core/tuning.h"
 #include "ops.h"
@@ -19,6 +24,17 @@ index_t slices_of(index_t inner) {
 }
 
 }  // namespace
+
+template <class T>
+__global__ void bias_forward_kernel(float* out, const float* bias, PixelMap<T> map, Neuron neuron) {
+    using V = typename T::V;
+    map.for_each_chunk([&](int channel, int, int, int first, int count) {
+        float* const row = out + index_t(channel) * map.images + first;
+        const V b = splat<V>(bias[channel]);
+        for (int i = 0; i < count; i += lane_count<V>)
+            store(row + i, activate(neuron, load<V>(row + i, count - i) + b), count - i);
+    });
+}
 
 // sums (channels, slices)
 template <class T>
@@ -48,6 +64,15 @@ __global__ void bias_sum_kernel(float* dbias, const float* sums, int channels, i
     float sum = 0.f;
     for (int i = 0; i < slices; ++i) sum += sums[index_t(channel) * slices + i];
     dbias[channel] = sum;
+}
+
+void bias_forward(float* out, const float* bias, int channels, int inner, Neuron neuron,
+                  Stream stream) {
+    tuned([&](auto tuning) {
+        using T = decltype(tuning);
+        const PixelMap<T> map(channels, 1, 1, inner);
+        launch<bias_forward_kernel<T>>(map.shape(), stream, out, bias, map, neuron);
+    });
 }
 
 index_t bias_backward_workspace(int channels, index_t inner) {

@@ -28,7 +28,7 @@ struct ColumnMap {
 
     ColumnMap(int images, int height, int width, int lanes)
         : images(images), pixels(height * width), groups(ceil_div(images, lanes)), width(width) {}
-    int padded_columns(int lanes) const { return pixels * groups.value() * lanes; }
+    __host__ __device__ int padded_columns(int lanes) const { return pixels * groups.value() * lanes; }
 };
 
 // One lane group of columns. `count` of its lanes are images: 0 beside the matrix.

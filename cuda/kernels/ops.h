@@ -19,7 +19,9 @@ void neuron_backward(float* dinp, const float* dout, const float* inp, const flo
 // ---- noisy_relu.cu: relu with noise, in training
 void noisy_relu(float* out, const float* inp, index_t n, PhiloxStream draws, Stream stream);
 
-// ---- bias.cu: gradient of the biases, and dz = dout * f'(z) with it; arrays are (channels, inner)
+// ---- bias.cu: out = f(out + bias), and gradient of the biases, and dz = dout * f'(z) with it; arrays
+// are (channels, inner)
+void bias_forward(float* out, const float* bias, int channels, int inner, Neuron neuron, Stream stream);
 index_t bias_backward_workspace(int channels, index_t inner);  // in floats; 0: null will do
 void bias_backward(float* dbias, float* dz, const float* dout, const float* out, float* workspace,
                    int channels, index_t inner, Neuron neuron, Stream stream);
@@ -49,6 +51,10 @@ void pool_forward(float* out, const float* inp, PoolSizes sizes, PoolKind kind, 
                   Stream stream);
 void pool_backward(float* dinp, const float* dout, const float* inp, const float* out, PoolSizes sizes,
                    PoolKind kind, Neuron neuron, bool accumulate, Stream stream);
+
+// ---- channels.cu: sums of channels that a table (terms, channels) picks; planes are whole channels
+void channels_gather(float* out, const float* inp, const int* table, int terms, int channels,
+                     int inp_channels, index_t plane, bool accumulate, Stream stream);
 
 // ---- add.cu: out = [out +] coeff * inp
 void add(float* out, const float* inp, index_t n, float coeff, bool accumulate, Stream stream);
@@ -119,3 +125,12 @@ void conv_backward_data(float* dinp, const float* dout, const float* weights, fl
 index_t conv_backward_weights_workspace(const ConvSize& size);
 void conv_backward_weights(float* dweights, const float* inp, const float* dout, float* workspace,
                            const ConvSize& size, bool accumulate, Stream stream);
+
+// ---- local.cu: as conv.cu, with weights (positions, channels / groups, filter_height, filter_width,
+// filters) and bias (filters, out_height, out_width)
+void local_forward(float* out, const float* inp, const float* weights, const float* bias,
+                   const ConvSize& size, Neuron neuron, bool accumulate, Stream stream);
+void local_backward_data(float* dinp, const float* dout, const float* weights, const ConvSize& size,
+                         bool accumulate, Stream stream);
+void local_backward_weights(float* dweights, const float* inp, const float* dout, const ConvSize& size,
+                            bool accumulate, Stream stream);

@@ -1,0 +1,62 @@
+// Locally connected layers: convolutions with filters and biases of each output position's own.
+#include "conv_argument.h"
+#include "topics.h"
+
+void bind_local(py::module_& m) {
+    using namespace pybind11::literals;
+    using Object = const py::object&;
+
+    m.def(
+        "local_forward",
+        [](Object out_, Object inp_, Object weights_, Object bias_, int stride, int padding, int groups,
+           const py::tuple& neuron, bool accumulate, uintptr_t stream) {
+            const auto out = output(out_, "out", {4}), inp = input(inp_, "inp", {4}),
+                       weights = input(weights_, "weights", {5});
+            const ConvSize size = conv_size(inp, weights, out, {stride, padding, groups});
+            check_no_overlap(out, {&inp, &weights});
+            const float* bias = nullptr;
+            if (!bias_.is_none()) {
+                const auto given = input(bias_, "bias", {3});
+                check_shape(given, {size.filters, size.out_height, size.out_width},
+                            "one bias per filter and position");
+                check_no_overlap(out, {&given});
+                bias = given.f32();
+            }
+            const Neuron f = fused_neuron_argument(neuron);
+            run({&out, &inp, &weights}, stream, [&](Stream s) {
+                local_forward(out.f32(), inp.f32(), weights.f32(), bias, size, f, accumulate, s);
+            });
+        },
+        "out"_a, "inp"_a, "weights"_a, "bias"_a, py::kw_only(), "stride"_a, "padding"_a, "groups"_a,
+        "neuron"_a, "accumulate"_a, "stream"_a);
+
+    m.def(
+        "local_backward_data",
+        [](Object dinp_, Object dout_, Object weights_, int stride, int padding, int groups,
+           bool accumulate, uintptr_t stream) {
+            const auto dinp = output(dinp_, "dinp", {4}), dout = input(dout_, "dout", {4}),
+                       weights = input(weights_, "weights", {5});
+            const ConvSize size = conv_size(dinp, weights, dout, {stride, padding, groups});
+            check_no_overlap(dinp, {&dout, &weights});
+            run({&dinp, &dout, &weights}, stream, [&](Stream s) {
+                local_backward_data(dinp.f32(), dout.f32(), weights.f32(), size, accumulate, s);
+            });
+        },
+        "dinp"_a, "dout"_a, "weights"_a, py::kw_only(), "stride"_a, "padding"_a, "groups"_a,
+        "accumulate"_a, "stream"_a);
+
+    m.def(
+        "local_backward_weights",
+        [](Object dweights_, Object inp_, Object dout_, int stride, int padding, int groups,
+           bool accumulate, uintptr_t stream) {
+            const auto dweights = output(dweights_, "dweights", {5}), inp = input(inp_, "inp", {4}),
+                       dout = input(dout_, "dout", {4});
+            const ConvSize size = conv_size(inp, dweights, dout, {stride, padding, groups});
+            check_no_overlap(dweights, {&inp, &dout});
+            run({&dweights, &inp, &dout}, stream, [&](Stream s) {
+                local_backward_weights(dweights.f32(), inp.f32(), dout.f32(), size, accumulate, s);
+            });
+        },
+        "dweights"_a, "inp"_a, "dout"_a, py::kw_only(), "stride"_a, "padding"_a, "groups"_a,
+        "accumulate"_a, "stream"_a);
+}

@@ -1,0 +1,13 @@
+// The sizes that convolutions and locally connected layers share.
+#pragma once
+
+#include "arrays.h"
+
+struct Geometry {
+    int stride, padding, groups;
+};
+
+// The sizes that the arrays of one call agree on, or ValueError. weights (channels / groups, filter
+// height, filter width, filters), or a bank of these for each output position.
+ConvSize conv_size(const ArrayArgument& inp, const ArrayArgument& weights, const ArrayArgument& out,
+                   const Geometry& g);
