@@ -12,7 +12,7 @@ from pathlib import Path
 from alexnet_raw.ini import Keys, LayerFileError, read_ini
 from alexnet_raw.layers import TYPES, Layer
 from alexnet_raw.layers.neuron import detached
-from alexnet_raw.net_spec import NetSpec, check_links
+from alexnet_raw.net_spec import NetSpec, check_gradients, check_links
 from alexnet_raw.neuron import IDENT
 
 __all__ = ["LayerFileError", "load", "load_packaged", "packaged", "parse"]
@@ -75,6 +75,7 @@ def parse(definition: str, parameters: str, name: str, files: tuple[str, str] | 
                 "rename or remove the section"
             )
     check_links(layers)
+    check_gradients(layers)
     return NetSpec(name, tuple(layers), definition, parameters)
 
 

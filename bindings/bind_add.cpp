@@ -4,11 +4,13 @@
 void bind_add(py::module_& m) {
     m.def(
         "add",
-        [](py::object out_, py::object inp_, uintptr_t stream) {
+        [](py::object out_, py::object inp_, float coeff, bool accumulate, uintptr_t stream) {
             const auto out = output(out_, "out"), inp = input(inp_, "inp");
             check_same_shape(out, inp);
             check_same_or_apart(out, inp);
-            run({&out, &inp}, stream, [&](Stream s) { add(out.f32(), inp.f32(), out.size(), s); });
+            run({&out, &inp}, stream,
+                [&](Stream s) { add(out.f32(), inp.f32(), out.size(), coeff, accumulate, s); });
         },
-        py::arg("out"), py::arg("inp"), py::kw_only(), py::arg("stream"));
+        py::arg("out"), py::arg("inp"), py::kw_only(), py::arg("coeff"), py::arg("accumulate"),
+        py::arg("stream"));
 }

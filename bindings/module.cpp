@@ -109,6 +109,11 @@ PYBIND11_MODULE(MODULE, m) {
     bind_lrn(m);
     bind_rnorm(m);
     bind_pool(m);
+    bind_random_pool(m);
+    bind_blur(m);
+    bind_resize(m);
+    bind_mirror(m);
+    bind_color(m);
     bind_add(m);
     bind_philox(m);
     bind_dropout(m);

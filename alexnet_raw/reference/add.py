@@ -1,10 +1,12 @@
-"""Sum of two arrays: what a layer's gradient is when several layers read its output."""
+"""Weighted sum of two arrays, as a gradient is when several layers read one layer's output."""
 
 from __future__ import annotations
 
 import numpy as np
 
 
-def forward(out: np.ndarray, inp: np.ndarray) -> np.ndarray:
-    """out + inp, float64."""
-    return np.asarray(out, np.float64) + np.asarray(inp, np.float64)
+def forward(
+    out: np.ndarray, inp: np.ndarray, coeff: float = 1.0, accumulate: bool = True
+) -> np.ndarray:
+    """out + coeff * inp, or coeff * inp alone, float64."""
+    return (np.asarray(out, np.float64) if accumulate else 0) + coeff * np.asarray(inp, np.float64)

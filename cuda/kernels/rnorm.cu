@@ -27,7 +27,7 @@ struct Box {
         constexpr int kRows = kSharedBytes / int(kImages * sizeof(float));
         columns = smaller(width, larger(1, (kRows - size + 1) / (size + 1)));
     }
-    LaunchShape shape(const RnormSizes& s, int threads) const {
+    LaunchShape shape(const MapSizes& s, int threads) const {
         const index_t strips = ceil_div(s.width, columns), image_blocks = ceil_div(s.images, kImages);
         const size_t rows = size_t(columns + size - 1 + size * columns);
         return {dim3(unsigned(s.channels * strips * image_blocks)), dim3(threads),
@@ -38,7 +38,7 @@ struct Box {
 // Calls emit(i, sum, count) for each lane group i of the block's strip: sum is that of term(j, count)
 // over the window of i's pixel. i and j are offsets in the array; `count` lanes are images.
 template <class T, class Term, class Emit>
-__device__ __forceinline__ void box_sums(const RnormSizes& s, const Box& box, Term term, Emit emit) {
+__device__ __forceinline__ void box_sums(const MapSizes& s, const Box& box, Term term, Emit emit) {
     using V = typename T::V;
     constexpr int L = lane_count<V>, kGroups = kImages / L;
     const int image_blocks = ceil_div(s.images, kImages), strips = ceil_div(s.width, box.columns);
@@ -84,7 +84,7 @@ __device__ __forceinline__ void box_sums(const RnormSizes& s, const Box& box, Te
 
 template <class T>
 __global__ void rnorm_forward_kernel(float* __restrict__ out, float* __restrict__ denom,
-                                     const float* __restrict__ inp, RnormSizes s, Norm norm, Box box) {
+                                     const float* __restrict__ inp, MapSizes s, Norm norm, Box box) {
     using V = typename T::V;
     auto square = [&](index_t i, index_t count) {
         const V x = load<V>(inp + i, count);
@@ -100,7 +100,7 @@ __global__ void rnorm_forward_kernel(float* __restrict__ out, float* __restrict_
 template <class T>
 __global__ void rnorm_backward_kernel(float* __restrict__ dinp, const float* __restrict__ dout,
                                       const float* __restrict__ inp, const float* __restrict__ denom,
-                                      RnormSizes s, Norm norm, Box box, bool accumulate) {
+                                      MapSizes s, Norm norm, Box box, bool accumulate) {
     using V = typename T::V;
     auto pull = [&](index_t i, index_t count) {
         const Inverse<V> inverse(load<V>(denom + i, count), norm.power);
@@ -115,7 +115,7 @@ __global__ void rnorm_backward_kernel(float* __restrict__ dinp, const float* __r
     });
 }
 
-void rnorm_forward(float* out, float* denom, const float* inp, RnormSizes s, Norm norm, Stream stream) {
+void rnorm_forward(float* out, float* denom, const float* inp, MapSizes s, Norm norm, Stream stream) {
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         const Box box(norm.size, norm.size / 2, s.width);
@@ -124,7 +124,7 @@ void rnorm_forward(float* out, float* denom, const float* inp, RnormSizes s, Nor
     });
 }
 
-void rnorm_backward(float* dinp, const float* dout, const float* inp, const float* denom, RnormSizes s,
+void rnorm_backward(float* dinp, const float* dout, const float* inp, const float* denom, MapSizes s,
                     Norm norm, bool accumulate, Stream stream) {
     tuned([&](auto tuning) {
         using T = decltype(tuning);
