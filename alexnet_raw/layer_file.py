@@ -83,7 +83,7 @@ def _read_layer(keys: Keys, params: Keys) -> Layer:
     """The layer of one section, with every key understood."""
     kind = keys.text("type")
     if kind not in TYPES:
-        raise keys.error("type", f"{kind!r} is not supported; supported: {', '.join(TYPES)}")
+        raise keys.error("type", f"{kind!r} is not supported; supported: {', '.join(sorted(TYPES))}")
     layer = TYPES[kind](keys, params)
     keys.finish()
     params.finish()

@@ -274,7 +274,8 @@ def lrn_forward(
 
     Both (channels, height, width, images). The sum runs over the channels from i - size//2 on that
     exist; with ``blocked``, over those of i's own block, from i//size*size on. scale/size is the
-    paper's alpha, min_div its k. size is at most 32 (blocks: any), scale not negative, min_div positive.
+    paper's alpha, min_div its k. size is at most 32 (of blocks: 32768), scale not negative, min_div
+    positive.
     """
     _call(
         "lrn_forward",

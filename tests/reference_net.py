@@ -63,7 +63,9 @@ class ReferenceNet:
                 z += self.values[f"{layer.name}.biases"][:, None]
                 return activation.forward(z, layer.neuron)[:, None, None]
             case "pool" if layer.is_random and self.train:
-                return random_pool.forward(inputs[0], *_window(layer, inputs[0])[1:], **self._draws(layer))
+                return random_pool.forward(
+                    inputs[0], *_window(layer, inputs[0])[1:], **self._draws(layer)
+                )
             case "pool" | "nailbed":
                 return activation.forward(_pooled(layer, inputs[0]), layer.neuron)
             case "cmrnorm":
@@ -106,7 +108,11 @@ class ReferenceNet:
                 return self._backward_weights(layer, inputs, dout)
             case "pool" if layer.is_random:
                 settings = self._draws(layer)
-                return [random_pool.backward(dout, inputs[0].shape, *_window(layer, inputs[0])[1:], **settings)]
+                return [
+                    random_pool.backward(
+                        dout, inputs[0].shape, *_window(layer, inputs[0])[1:], **settings
+                    )
+                ]
             case "pool" | "nailbed":
                 # Through the neuron first, so that it may be any; then through the plain pooling.
                 dpooled = activation.backward(dout, self.out[layer.name], layer.neuron)
@@ -154,7 +160,9 @@ class ReferenceNet:
 
     def _view(self, layer, inp):
         """Scale, top and left of what a resizing layer shows."""
-        return layer.view(SimpleNamespace(inputs=[inp], train=self.train, seed=self.seed, step=self.step))
+        return layer.view(
+            SimpleNamespace(inputs=[inp], train=self.train, seed=self.seed, step=self.step)
+        )
 
     def _weights(self, layer, i):
         return self.values[f"{layer.name}.weights{i}"]

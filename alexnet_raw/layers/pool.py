@@ -54,9 +54,7 @@ class Pool(Layer):
             ops.random_pool_forward(site.out, site.inputs[0], **self._windows(), **self._draws(site))
         else:
             kind = "avg" if self.is_random else self.kind
-            ops.pool_forward(
-                site.out, site.inputs[0], kind=kind, **self._windows(), neuron=self.neuron
-            )
+            ops.pool_forward(site.out, site.inputs[0], kind=kind, **self._windows(), neuron=self.neuron)
 
     def backward(self, site: Site) -> None:
         if not (wanted := site.dinputs[0]):

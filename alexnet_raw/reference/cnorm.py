@@ -1,4 +1,4 @@
-"""Contrast normalisation within each map, cuda-convnet's `cnorm`: rnorm of m = inp less its mean around.
+"""Contrast normalisation within each map (`cnorm` of the layer files): rnorm of m = inp less its mean.
 
     m_p = inp_p - mean of inp over window(p),   out_p = m_p / d_p^power
     d_p = min_div + scale/size^2 * sum of m_q^2 over q in window(p)

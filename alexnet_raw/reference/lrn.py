@@ -3,7 +3,8 @@
     out_i = inp_i / d_i^power,   d_i = min_div + scale/size * sum of inp_j^2 over j in window(i)
 
 window(i) holds the channels i - size//2 ... i - size//2 + size - 1, clipped to the array's own
-channels. Blocked, windows tile: window(i) is the block of `size` channels that holds i. The paper's alpha is not divided by n: paper alpha = scale/size, paper k = min_div.
+channels; blocked, window(i) is the block of `size` channels, from i//size*size on, that holds i.
+The paper's alpha is not divided by n: paper alpha = scale/size, paper k = min_div.
 Arrays: (channels, height, width, images).
 """
 
