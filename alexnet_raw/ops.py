@@ -366,6 +366,66 @@ def rnorm_backward(
     )
 
 
+# ---- cnorm: contrast normalisation within a map
+
+
+def cnorm_forward(
+    out: Array,
+    denom: Array,
+    inp: Array,
+    differences: Array,
+    *,
+    size: int,
+    scale: float,
+    power: float,
+    min_div: float,
+) -> None:
+    """out = inp / denom ** power, denom = min_div + scale/size^2 * sum of differences^2 over a window.
+
+    All (channels, height, width, images). differences is inp less its mean over the same window, which
+    is that of `rnorm_forward`, as are the settings; denom is kept for `cnorm_backward`.
+    """
+    _call(
+        "cnorm_forward",
+        {"out": out, "denom": denom, "inp": inp, "differences": differences},
+        size=size,
+        scale=scale,
+        power=power,
+        min_div=min_div,
+    )
+
+
+def cnorm_backward(
+    dinp: Array,
+    ddifferences: Array,
+    dout: Array,
+    inp: Array,
+    differences: Array,
+    denom: Array,
+    *,
+    size: int,
+    scale: float,
+    power: float,
+    min_div: float,
+) -> None:
+    """Gradients of `cnorm_forward` for inp and for differences, as two independent inputs."""
+    _call(
+        "cnorm_backward",
+        {
+            "dinp": dinp,
+            "ddifferences": ddifferences,
+            "dout": dout,
+            "inp": inp,
+            "differences": differences,
+            "denom": denom,
+        },
+        size=size,
+        scale=scale,
+        power=power,
+        min_div=min_div,
+    )
+
+
 # ---- pool: overlapping max and average pooling (paper, section 3.4)
 
 

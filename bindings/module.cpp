@@ -108,6 +108,7 @@ PYBIND11_MODULE(MODULE, m) {
     bind_bias(m);
     bind_lrn(m);
     bind_rnorm(m);
+    bind_cnorm(m);
     bind_pool(m);
     bind_random_pool(m);
     bind_blur(m);

@@ -9,6 +9,7 @@ void bind_noisy_relu(pybind11::module_& m);
 void bind_bias(pybind11::module_& m);
 void bind_lrn(pybind11::module_& m);
 void bind_rnorm(pybind11::module_& m);
+void bind_cnorm(pybind11::module_& m);
 void bind_pool(pybind11::module_& m);
 void bind_random_pool(pybind11::module_& m);
 void bind_blur(pybind11::module_& m);

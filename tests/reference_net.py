@@ -73,7 +73,7 @@ class ReferenceNet:
             case "rnorm":
                 return rnorm.forward(inputs[0], **layer.settings)[0]
             case "cnorm":
-                return cnorm.forward(inputs[0], **layer.settings)
+                return cnorm.forward(inputs[0], **layer.settings)[0]
             case "blur":
                 return blur.forward(inputs[0], **layer.settings)
             case "href":
@@ -123,7 +123,7 @@ class ReferenceNet:
             case "rnorm":
                 return [rnorm.backward(dout, inputs[0], **layer.settings)]
             case "cnorm":
-                return [cnorm.backward(dout, inputs[0], **layer.settings)]
+                return [cnorm.whole_gradient(dout, inputs[0], **layer.settings)]
             case "blur":
                 return [blur.forward(dout, **layer.settings)]
             case "href":

@@ -78,6 +78,10 @@ OPS = {
     "lrn_backward": Op({"dinp": A, "dout": A, "inp": A}, {**LRN, "accumulate": False}),
     "rnorm_forward": Op({"out": A, "denom": A, "inp": A}, NORM, 2),
     "rnorm_backward": Op({"dinp": A, "dout": A, "inp": A, "denom": A}, {**NORM, "accumulate": False}),
+    "cnorm_forward": Op({"out": A, "denom": A, "inp": A, "differences": A}, NORM, 2),
+    "cnorm_backward": Op(
+        {"dinp": A, "ddifferences": A, "dout": A, "inp": A, "differences": A, "denom": A}, NORM, 2
+    ),
     "pool_forward": Op({"out": POOLED, "inp": A}, POOL),
     "pool_backward": Op(
         {"dinp": A, "dout": POOLED, "inp": A, "out": POOLED}, {**POOL, "accumulate": False}

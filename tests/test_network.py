@@ -125,7 +125,7 @@ def random_net(rng: np.random.Generator) -> layer_file.NetSpec:
         name, (inp, channels) = f"layer{i}", at_size[rng.integers(len(at_size))]
         gpu = f"gpu={rng.integers(2)}"
         neuron = rng.choice(["ident", "relu", "tanh[1.7,0.6]"])
-        match rng.integers(8):
+        match rng.integers(9):
             case 0 | 1:
                 second, more = at_size[rng.integers(len(at_size))]
                 filters = int(rng.integers(1, 7))
@@ -147,6 +147,9 @@ def random_net(rng: np.random.Generator) -> layer_file.NetSpec:
             case 6:
                 net.add(name, inp, f"type=blur channels={channels} filterSize=3 stdev=0.8 {gpu}")
             case 7:
+                settings = f"type=cnorm channels={channels} size={rng.integers(1, 5)} {gpu}"
+                net.add(name, inp, settings, "scale=2 pow=0.75")
+            case 8:
                 net.add(name, inp, f"type=href channels={channels} {gpu}")
             case 5 if size > 3:
                 # The maximum only once: overlapping windows of overlapping windows tie, and each of

@@ -9,30 +9,33 @@ from alexnet_raw.layers.rnorm import Rnorm
 
 @register("cnorm")
 class Cnorm(Rnorm):
-    """As rnorm, of m = x less the mean of x over the pixels around: m / (minDiv + ... sum of m^2)^pow.
+    """x / (minDiv + scale/size^2 * sum of m^2 over size x size pixels around)^pow.
 
-    The mean is that of the pixels that exist in the window, which is average pooling. The gradient is
-    exact; cuda-convnet took the mean for a constant.
+    m is x less the mean of x over the pixels around that exist, which is average pooling. As in
+    cuda-convnet x itself is divided, not m. The gradient is exact; cuda-convnet took the mean for a
+    constant.
     """
 
     can_accumulate = False
 
     def scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
-        return {"differences": inputs[0], **super().scratch(inputs)}
+        return {name: inputs[0] for name in ("m", "dm", "denominators")}
 
     def forward(self, site: Site) -> None:
-        x, m, mean = site.inputs[0], site.scratch["differences"], site.out
+        x, m, mean = site.inputs[0], site.scratch["m"], site.out
         ops.pool_forward(mean, x, **self._window())
         ops.add(m, x, accumulate=False)
         ops.add(m, mean, coeff=-1)
-        ops.rnorm_forward(site.out, site.scratch["denominators"], m, **self.settings)
+        ops.cnorm_forward(site.out, site.scratch["denominators"], x, m, **self.settings)
 
     def backward(self, site: Site) -> None:
         if wanted := site.dinputs[0]:
-            m, dm, dmean = site.scratch["differences"], wanted.array, site.dout
-            ops.rnorm_backward(dm, site.dout, m, site.scratch["denominators"], **self.settings)
+            dx, dmean = wanted.array, site.dout
+            m, dm, denominators = (site.scratch[name] for name in ("m", "dm", "denominators"))
+            ops.cnorm_backward(dx, dm, site.dout, site.inputs[0], m, denominators, **self.settings)
+            ops.add(dx, dm)
             ops.add(dmean, dm, coeff=-1, accumulate=False)
-            ops.pool_backward(dm, dmean, m, m, **self._window(), accumulate=True)
+            ops.pool_backward(dx, dmean, m, m, **self._window(), accumulate=True)
 
     def _window(self) -> dict:
         size = self.settings["size"]

@@ -44,6 +44,13 @@ void rnorm_forward(float* out, float* denom, const float* inp, MapSizes sizes, N
 void rnorm_backward(float* dinp, const float* dout, const float* inp, const float* denom,
                     MapSizes sizes, Norm norm, bool accumulate, Stream stream);
 
+// ---- cnorm.cu: contrast normalisation within a map; differences are inp less its mean around
+void cnorm_forward(float* out, float* denom, const float* inp, const float* differences, MapSizes sizes,
+                   Norm norm, Stream stream);
+void cnorm_backward(float* dinp, float* ddifferences, const float* dout, const float* inp,
+                    const float* differences, const float* denom, MapSizes sizes, Norm norm,
+                    Stream stream);
+
 // ---- pool.cu: max and average pooling; every window holds a pixel; neuron is ident or relu backward
 enum class PoolKind { max, maxabs, avg };
 void pool_forward(float* out, const float* inp, PoolSizes sizes, PoolKind kind, Neuron neuron,
