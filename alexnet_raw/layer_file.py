@@ -12,7 +12,7 @@ from pathlib import Path
 from alexnet_raw.ini import Keys, LayerFileError, read_ini
 from alexnet_raw.layers import TYPES, Layer
 from alexnet_raw.layers.neuron import detached
-from alexnet_raw.net_spec import NetSpec, check_links
+from alexnet_raw.net_spec import NetSpec, check_gradients, check_links
 from alexnet_raw.neuron import IDENT
 
 __all__ = ["LayerFileError", "load", "load_packaged", "packaged", "parse"]
@@ -76,6 +76,7 @@ def parse(definition: str, parameters: str, name: str, files: tuple[str, str] | 
                 f"{parameter_file} [{section}] is ignored: {definition_file} has no such layer"
             )
     check_links(layers)
+    check_gradients(layers)
     return NetSpec(name, tuple(layers), definition, parameters, tuple(notes))
 
 
@@ -83,5 +84,5 @@ def _read_layer(keys: Keys, params: Keys) -> Layer:
     """The layer of one section."""
     kind = keys.text("type")
     if kind not in TYPES:
-        raise keys.error("type", f"{kind!r} is not supported; supported: {', '.join(TYPES)}")
+        raise keys.error("type", f"{kind!r} is not supported; supported: {', '.join(sorted(TYPES))}")
     return TYPES[kind](keys, params)

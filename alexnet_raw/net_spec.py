@@ -11,7 +11,6 @@ from alexnet_raw.layers import Layer, Shape
 from alexnet_raw.layers.cost import LogLoss
 from alexnet_raw.layers.data import Data
 from alexnet_raw.layers.fc import Fc
-from alexnet_raw.layers.filters import FilterLayer
 from alexnet_raw.layers.neuron import NeuronLayer
 from alexnet_raw.layers.softmax import Softmax
 
@@ -52,10 +51,11 @@ class NetSpec:
 
     @property
     def channels(self) -> int | None:
-        """Channels of the pictures that the first convolution expects, if there is one."""
+        """Channels of the pictures, if the file of a layer that reads them says so."""
         for layer in self:
-            if isinstance(layer, FilterLayer) and self.pictures.name in layer.inputs:
-                return layer.channels[layer.inputs.index(self.pictures.name)]
+            if self.pictures.name in layer.inputs and layer.channels is not None:
+                i = layer.inputs.index(self.pictures.name)
+                return layer.channels[i] if isinstance(layer.channels, list) else layer.channels
         return None
 
     @property
@@ -129,9 +129,11 @@ class NetSpec:
     def wants_gradient(self, pictures: bool = False) -> set[str]:
         """Layers whose output needs a gradient: they learn, or something before them does.
 
-        pictures: the pictures themselves need one, too.
+        pictures: the pictures themselves need one, too, if all layers pass it.
         """
-        wanted = {self.pictures.name} if pictures else set()
+        wanted = set()
+        if pictures and all(layer.passes_gradient for layer in self):
+            wanted.add(self.pictures.name)
         for layer in self:
             if layer.learns or wanted.intersection(layer.inputs):
                 wanted.add(layer.name)
@@ -167,6 +169,21 @@ class NetSpec:
         """The layer that feeds the softmax or neuron that `cost` judges."""
         judged = self[cost.inputs[-1]]
         return self[judged.inputs[0]] if isinstance(judged, (Softmax, NeuronLayer)) else judged
+
+
+def check_gradients(layers: list[Layer]) -> None:
+    """Before a layer through which no gradient passes, nothing may learn."""
+    learners: dict[str, str] = {}  # a layer -> one that learns, itself or before it
+    for layer in layers:
+        before = next((learners[name] for name in layer.inputs if name in learners), None)
+        if before and not layer.passes_gradient:
+            raise layer.error(
+                "inputs",
+                f"no gradient passes through {layer.type}, so that {before!r} would not learn: "
+                f"let it work on the pictures, before {before!r}",
+            )
+        if learner := layer.name if layer.learns else before:
+            learners[layer.name] = learner
 
 
 def check_links(layers: list[Layer]) -> None:

@@ -39,7 +39,7 @@ class Network:
         spec: the layers, from `layer_file`.
         devices: a layer with gpu=g sits on devices[g % len(devices)].
         batch_size: the most pictures of one pass; fewer are fine.
-        seed: of the initial weights, the dropout masks and the connections of randSparse layers.
+        seed: of the initial weights, the dropout masks, randSparse connections and other draws.
         input_shape: (channels, height, width) of the pictures, if the files do not tell.
         classes: resize the last fc layer to so many outputs (told in `spec.notes`).
         input_gradient: let `backward` compute the gradient of the pictures too.
@@ -202,7 +202,9 @@ class Network:
         """(channels, height, width, N) float32, the gradient of the last backward's pictures."""
         pictures = self.spec.pictures.name
         if pictures not in self.wants_gradient:
-            raise RuntimeError("make the Network with input_gradient=True")
+            raise RuntimeError(
+                "make the Network with input_gradient=True, of layers that all pass gradients"
+            )
         return self._gradient(pictures, self._last().sites[0].images).numpy()
 
     def state(self) -> dict[str, np.ndarray]:

@@ -28,11 +28,11 @@ _EXPECTED = {
 }
 # What each setting of any op must be; bindings check the values.
 _SETTINGS: dict[str, Any] = {
-    **dict.fromkeys(("stride", "padding", "groups", "size", "start", "k"), Integral),
+    **dict.fromkeys(("stride", "padding", "groups", "size", "start", "top", "left", "k"), Integral),
     **dict.fromkeys(("seed", "layer", "step"), Integral),
-    **dict.fromkeys(("scale", "power", "min_div", "keep"), Real),
+    **dict.fromkeys(("scale", "power", "min_div", "keep", "stdev"), Real),
     **dict.fromkeys(("rate", "momentum", "decay", "coeff", "least", "most"), Real),
-    **dict.fromkeys(("accumulate", "inverted"), _BOOL),
+    **dict.fromkeys(("accumulate", "inverted", "blocked", "center"), _BOOL),
     **{"kind": str, "neuron": Neuron},
 }
 
@@ -351,13 +351,21 @@ def bias_backward(dbias: Array, dz: Array, dout: Array, out: Array, *, neuron: N
 
 
 def lrn_forward(
-    out: Array, inp: Array, *, size: int, scale: float, power: float, min_div: float
+    out: Array,
+    inp: Array,
+    *,
+    size: int,
+    scale: float,
+    power: float,
+    min_div: float,
+    blocked: bool = False,
 ) -> None:
     """out = inp / (min_div + scale/size * sum of inp^2 over `size` channels) ** power.
 
     Both (channels, height, width, images). The sum runs over the channels from i - size//2 on that
-    exist. scale/size is the paper's alpha, min_div its k. size is at most 32, scale not negative,
-    min_div positive.
+    exist; with ``blocked``, over those of i's own block, from i//size*size on. scale/size is the
+    paper's alpha, min_div its k. size is at most 32 (of blocks: 32768), scale not negative, min_div
+    positive.
     """
     _call(
         "lrn_forward",
@@ -366,6 +374,7 @@ def lrn_forward(
         scale=scale,
         power=power,
         min_div=min_div,
+        blocked=blocked,
     )
 
 
@@ -378,6 +387,7 @@ def lrn_backward(
     scale: float,
     power: float,
     min_div: float,
+    blocked: bool = False,
     accumulate: bool = False,
 ) -> None:
     """dinp (+)= gradient of `lrn_forward` with the same settings; denominators are computed again."""
@@ -388,6 +398,7 @@ def lrn_backward(
         scale=scale,
         power=power,
         min_div=min_div,
+        blocked=blocked,
         accumulate=accumulate,
     )
 
@@ -445,6 +456,66 @@ def rnorm_backward(
     )
 
 
+# ---- cnorm: contrast normalisation within a map
+
+
+def cnorm_forward(
+    out: Array,
+    denom: Array,
+    inp: Array,
+    differences: Array,
+    *,
+    size: int,
+    scale: float,
+    power: float,
+    min_div: float,
+) -> None:
+    """out = inp / denom ** power, denom = min_div + scale/size^2 * sum of differences^2 over a window.
+
+    All (channels, height, width, images). differences is inp less its mean over the same window, which
+    is that of `rnorm_forward`, as are the settings; denom is kept for `cnorm_backward`.
+    """
+    _call(
+        "cnorm_forward",
+        {"out": out, "denom": denom, "inp": inp, "differences": differences},
+        size=size,
+        scale=scale,
+        power=power,
+        min_div=min_div,
+    )
+
+
+def cnorm_backward(
+    dinp: Array,
+    ddifferences: Array,
+    dout: Array,
+    inp: Array,
+    differences: Array,
+    denom: Array,
+    *,
+    size: int,
+    scale: float,
+    power: float,
+    min_div: float,
+) -> None:
+    """Gradients of `cnorm_forward` for inp and for differences, as two independent inputs."""
+    _call(
+        "cnorm_backward",
+        {
+            "dinp": dinp,
+            "ddifferences": ddifferences,
+            "dout": dout,
+            "inp": inp,
+            "differences": differences,
+            "denom": denom,
+        },
+        size=size,
+        scale=scale,
+        power=power,
+        min_div=min_div,
+    )
+
+
 # ---- pool: overlapping max and average pooling (paper, section 3.4)
 
 
@@ -458,12 +529,13 @@ def pool_forward(
     start: int = 0,
     neuron: Neuron = IDENT,
 ) -> None:
-    """out = f(max or mean of each window); kind is "max" or "avg".
+    """out = f(max or mean of each window); kind is "max", "avg" or "maxabs".
 
     inp (channels, height, width, images), out (channels, outputs_y, outputs_x, images). Window i of
     an axis holds the `size` pixels from start + i*stride on that exist; the mean is theirs. `start`
     may be negative. `geometry.pool_output_size` gives the usual number of outputs; any other will do
-    whose windows all hold a pixel.
+    whose windows all hold a pixel. "maxabs" is the value of the largest magnitude, with its sign; of
+    equal magnitudes the first, row by row.
     """
     _call(
         "pool_forward",
@@ -524,7 +596,110 @@ def channels_gather(out: Array, inp: Array, table: Array, *, accumulate: bool = 
     _call("channels_gather", {"out": out, "inp": inp, "table": table}, accumulate=accumulate)
 
 
-# ---- add: sums of gradients
+# ---- random_pool: a random pixel of each window
+
+
+def random_pool_forward(
+    out: Array,
+    inp: Array,
+    *,
+    size: int,
+    stride: int,
+    start: int = 0,
+    seed: int,
+    layer: int,
+    step: int,
+) -> None:
+    """out = one pixel of each window, drawn from all of its pixels alike.
+
+    Arrays and windows as in `pool_forward`; size is at most 4095. Element i of out takes pixel
+    floor(u * n), in rows, of its window's n, where u is draw i of the stream (seed, layer, step).
+    """
+    _call(
+        "random_pool_forward",
+        {"out": out, "inp": inp},
+        size=size,
+        stride=stride,
+        start=start,
+        seed=seed,
+        layer=layer,
+        step=step,
+    )
+
+
+def random_pool_backward(
+    dinp: Array,
+    dout: Array,
+    *,
+    size: int,
+    stride: int,
+    start: int = 0,
+    seed: int,
+    layer: int,
+    step: int,
+    accumulate: bool = False,
+) -> None:
+    """dinp (+)= dout at the pixels that `random_pool_forward` took with the same settings."""
+    _call(
+        "random_pool_backward",
+        {"dinp": dinp, "dout": dout},
+        size=size,
+        stride=stride,
+        start=start,
+        seed=seed,
+        layer=layer,
+        step=step,
+        accumulate=accumulate,
+    )
+
+
+# ---- blur: Gaussian blur within a map
+
+
+def blur(out: Array, inp: Array, *, size: int, stdev: float, accumulate: bool = False) -> None:
+    """out (+)= inp blurred with size x size Gaussian weights of sum 1; zeros beyond the maps.
+
+    Both (channels, height, width, images); size is 3, 5, 7 or 9, stdev, in pixels, positive. The blur
+    is its own transpose: the gradient of the input is the blur of that of the output.
+    """
+    _call("blur", {"out": out, "inp": inp}, size=size, stdev=stdev, accumulate=accumulate)
+
+
+# ---- resize, mirror, color: pictures on their way into a net
+
+
+def resize(out: Array, inp: Array, *, scale: float, top: int = 0, left: int = 0) -> None:
+    """out = a crop, from (top, left) on, of inp made smaller by the factor `scale`, bilinearly.
+
+    inp (channels, height, width, images), out (channels, out_height, out_width, images). Pixel i of an
+    axis of out lies at (start + i + 1/2) * scale - 1/2 in inp, limited to its border; start is top or
+    left, not negative. With scale 1 this is a plain crop.
+    """
+    _call("resize", {"out": out, "inp": inp}, scale=scale, top=top, left=left)
+
+
+def mirror(out: Array, inp: Array) -> None:
+    """out = inp with left and right exchanged. Both (channels, height, width, images)."""
+    _call("mirror", {"out": out, "inp": inp})
+
+
+def rgb_to_yuv(out: Array, inp: Array) -> None:
+    """out = Y, U, V of the colours inp, with cuda-convnet2's coefficients (BT.709's luma).
+
+    Both (3, height, width, images).
+    """
+    _call("rgb_to_yuv", {"out": out, "inp": inp})
+
+
+def rgb_to_lab(out: Array, inp: Array, *, center: bool) -> None:
+    """out = CIE L*, a*, b* of the linear colours inp, which are in 0 ... 1; white is (1, 1, 1).
+
+    Both (3, height, width, images). L* is in 0 ... 100, with ``center`` in -50 ... 50.
+    """
+    _call("rgb_to_lab", {"out": out, "inp": inp}, center=center)
+
+
+# ---- add: sums of arrays
 
 
 def add(out: Array, inp: Array, *, coeff: float = 1.0, accumulate: bool = True) -> None:

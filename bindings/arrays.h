@@ -55,6 +55,11 @@ inline ArrayArgument input(const py::handle& object, const char* name,
 ArrayArgument output(const py::handle& object, const char* name,
                      const std::vector<int>& dimensions = {});
 
+// The sizes of a (channels, height, width, images) array.
+inline MapSizes map_sizes(const ArrayArgument& array) {
+    return {array.dim(0), array.dim(1), array.dim(2), array.dim(3)};
+}
+
 void check_shape(const ArrayArgument& array, const std::vector<index_t>& wanted, const char* why);
 void check_same_shape(const ArrayArgument& a, const ArrayArgument& b);
 void check_no_overlap(const ArrayArgument& out, std::initializer_list<const ArrayArgument*> others);

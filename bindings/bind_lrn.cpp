@@ -5,34 +5,37 @@ void bind_lrn(py::module_& m) {
     m.def(
         "lrn_forward",
         [](py::object out_, py::object inp_, int size, double scale, double power, double min_div,
-           uintptr_t stream) {
+           bool blocked, uintptr_t stream) {
             const auto out = output(out_, "out", {4}), inp = input(inp_, "inp", {4});
             check_same_shape(out, inp);
             check_no_overlap(out, {&inp});
-            const Norm norm = norm_argument(size, size, scale, power, min_div, kLargestLrnSize);
+            const int largest = blocked ? 1 << 15 : kLargestLrnSize;
+            const Norm norm = norm_argument(size, size, scale, power, min_div, largest);
             run({&out, &inp}, stream, [&](Stream s) {
-                lrn_forward(out.f32(), inp.f32(), inp.dim(0), inp.size() / inp.dim(0), norm, s);
+                lrn_forward(out.f32(), inp.f32(), inp.dim(0), inp.size() / inp.dim(0), norm, blocked,
+                            s);
             });
         },
         py::arg("out"), py::arg("inp"), py::kw_only(), py::arg("size"), py::arg("scale"),
-        py::arg("power"), py::arg("min_div"), py::arg("stream"));
+        py::arg("power"), py::arg("min_div"), py::arg("blocked"), py::arg("stream"));
 
     m.def(
         "lrn_backward",
         [](py::object dinp_, py::object dout_, py::object inp_, int size, double scale, double power,
-           double min_div, bool accumulate, uintptr_t stream) {
+           double min_div, bool blocked, bool accumulate, uintptr_t stream) {
             const auto dinp = output(dinp_, "dinp", {4}), dout = input(dout_, "dout", {4}),
                        inp = input(inp_, "inp", {4});
             check_same_shape(dinp, inp);
             check_same_shape(dout, inp);
             check_no_overlap(dinp, {&dout, &inp});
-            const Norm norm = norm_argument(size, size, scale, power, min_div, kLargestLrnSize);
+            const int largest = blocked ? 1 << 15 : kLargestLrnSize;
+            const Norm norm = norm_argument(size, size, scale, power, min_div, largest);
             run({&dinp, &dout, &inp}, stream, [&](Stream s) {
                 lrn_backward(dinp.f32(), dout.f32(), inp.f32(), inp.dim(0), inp.size() / inp.dim(0),
-                             norm, accumulate, s);
+                             norm, blocked, accumulate, s);
             });
         },
         py::arg("dinp"), py::arg("dout"), py::arg("inp"), py::kw_only(), py::arg("size"),
-        py::arg("scale"), py::arg("power"), py::arg("min_div"), py::arg("accumulate"),
-        py::arg("stream"));
+        py::arg("scale"), py::arg("power"), py::arg("min_div"), py::arg("blocked"),
+        py::arg("accumulate"), py::arg("stream"));
 }

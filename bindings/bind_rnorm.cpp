@@ -1,14 +1,6 @@
 #include "norm_argument.h"
 #include "topics.h"
 
-namespace {
-
-RnormSizes sizes_of(const ArrayArgument& inp) {
-    return {inp.dim(0), inp.dim(1), inp.dim(2), inp.dim(3)};
-}
-
-}  // namespace
-
 void bind_rnorm(py::module_& m) {
     m.def(
         "rnorm_forward",
@@ -23,7 +15,7 @@ void bind_rnorm(py::module_& m) {
             const Norm norm =
                 norm_argument(size, index_t(size) * size, scale, power, min_div, kLargestRnormSize);
             run({&out, &denom, &inp}, stream, [&](Stream s) {
-                rnorm_forward(out.f32(), denom.f32(), inp.f32(), sizes_of(inp), norm, s);
+                rnorm_forward(out.f32(), denom.f32(), inp.f32(), map_sizes(inp), norm, s);
             });
         },
         py::arg("out"), py::arg("denom"), py::arg("inp"), py::kw_only(), py::arg("size"),
@@ -42,7 +34,7 @@ void bind_rnorm(py::module_& m) {
             const Norm norm =
                 norm_argument(size, index_t(size) * size, scale, power, min_div, kLargestRnormSize);
             run({&dinp, &dout, &inp, &denom}, stream, [&](Stream s) {
-                rnorm_backward(dinp.f32(), dout.f32(), inp.f32(), denom.f32(), sizes_of(inp), norm,
+                rnorm_backward(dinp.f32(), dout.f32(), inp.f32(), denom.f32(), map_sizes(inp), norm,
                                accumulate, s);
             });
         },

@@ -109,8 +109,14 @@ PYBIND11_MODULE(MODULE, m) {
     bind_bias(m);
     bind_lrn(m);
     bind_rnorm(m);
+    bind_cnorm(m);
     bind_pool(m);
     bind_channels(m);
+    bind_random_pool(m);
+    bind_blur(m);
+    bind_resize(m);
+    bind_mirror(m);
+    bind_color(m);
     bind_add(m);
     bind_eltmax(m);
     bind_philox(m);

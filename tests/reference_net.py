@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from alexnet_raw.reference import (
     bias,
+    blur,
     channels,
+    cnorm,
+    color,
     conv,
     dropout,
     eltmax,
     fc,
     local,
     lrn,
+    mirror,
     output_cost,
     pool,
+    random_pool,
+    resize,
     rnorm,
     softmax,
 )
@@ -61,12 +69,29 @@ class ReferenceNet:
                     z = z + fc.forward(_flat(inp), self._weights(layer, i))
                 z += self.values[f"{layer.name}.biases"][:, None]
                 return activation.forward(z, layer.neuron)[:, None, None]
-            case "pool":
+            case "pool" if layer.is_random and self.train:
+                return random_pool.forward(
+                    inputs[0], *_window(layer, inputs[0])[1:], **self._draws(layer)
+                )
+            case "pool" | "nailbed":
                 return activation.forward(_pooled(layer, inputs[0]), layer.neuron)
             case "cmrnorm":
                 return lrn.forward(inputs[0], **layer.settings)
             case "rnorm":
                 return rnorm.forward(inputs[0], **layer.settings)[0]
+            case "cnorm":
+                return cnorm.forward(inputs[0], **layer.settings)[0]
+            case "blur":
+                return blur.forward(inputs[0], **layer.settings)
+            case "href":
+                return mirror.forward(inputs[0])
+            case "rgb2yuv":
+                return color.to_yuv(inputs[0])
+            case "rgb2lab":
+                return color.to_lab(inputs[0], layer.center)
+            case "resize" | "crop" | "rscale":
+                size = layer.output_size(inputs[0].shape[1:3])
+                return resize.forward(inputs[0], size, *self._view(layer, inputs[0]))
             case "neuron" if layer.is_noisy and self.train:
                 return activation.noisy_relu(inputs[0], self.seed, layer.stream, self.step)
             case "neuron":
@@ -105,15 +130,30 @@ class ReferenceNet:
         match layer.type:
             case "conv" | "local" | "fc":
                 return self._backward_weights(layer, inputs, dout)
-            case "pool":
+            case "pool" if layer.is_random:
+                settings = self._draws(layer)
+                return [
+                    random_pool.backward(
+                        dout, inputs[0].shape, *_window(layer, inputs[0])[1:], **settings
+                    )
+                ]
+            case "pool" | "nailbed":
                 # Through the neuron first, so that it may be any; then through the plain pooling.
                 dpooled = activation.backward(dout, self.out[layer.name], layer.neuron)
                 pooled = _pooled(layer, inputs[0])
-                return [pool.backward(dpooled, inputs[0], pooled, *_window(layer))]
+                return [pool.backward(dpooled, inputs[0], pooled, *_window(layer, inputs[0]))]
             case "cmrnorm":
                 return [lrn.backward(dout, inputs[0], **layer.settings)]
             case "rnorm":
                 return [rnorm.backward(dout, inputs[0], **layer.settings)]
+            case "cnorm":
+                return [cnorm.whole_gradient(dout, inputs[0], **layer.settings)]
+            case "blur":
+                return [blur.forward(dout, **layer.settings)]
+            case "href":
+                return [mirror.forward(dout)]
+            case "rgb2yuv" | "rgb2lab" | "resize" | "crop" | "rscale":
+                return [None]
             case "neuron":
                 return [activation.backward(dout, self.out[layer.name], layer.function, inputs[0])]
             case "hs" | "dropout2":
@@ -170,6 +210,15 @@ class ReferenceNet:
             return dseen
         return channels.scatter(dseen, layer.connections(self.seed, i)[None], layer.channels[i])
 
+    def _draws(self, layer):
+        return {"seed": self.seed, "layer": layer.stream, "step": self.step}
+
+    def _view(self, layer, inp):
+        """Scale, top and left of what a resizing layer shows."""
+        return layer.view(
+            SimpleNamespace(inputs=[inp], train=self.train, seed=self.seed, step=self.step)
+        )
+
     def _weights(self, layer, i):
         return self.values[self._weights_name(layer, i)]
 
@@ -190,12 +239,16 @@ def _geometry(layer, i):
 
 
 def _pooled(layer, inp):
-    outputs = slice(layer.outputs or None)  # fewer than usual, if the layer says so
-    return pool.forward(inp, *_window(layer))[:, outputs, outputs]
+    outputs = slice(getattr(layer, "outputs", None) or None)  # fewer than usual, if the layer says so
+    return pool.forward(inp, *_window(layer, inp))[:, outputs, outputs]
 
 
-def _window(layer):
-    return layer.kind, layer.size, layer.stride, layer.start
+def _window(layer, inp):
+    if layer.type == "nailbed":
+        outputs = -(-inp.shape[1] // layer.stride)
+        return "avg", 1, layer.stride, (inp.shape[1] - layer.stride * (outputs - 1)) // 2
+    kind = "avg" if layer.kind == "rand" else layer.kind
+    return kind, layer.size, layer.stride, layer.start
 
 
 def _flat(array):

@@ -10,22 +10,15 @@ from alexnet_raw.reference import add as reference
 from tests.conftest import assert_close
 
 
+@pytest.mark.parametrize("coeff", [1.0, -1.0, 0.3])
 @pytest.mark.parametrize("shape", [(1,), (3, 5, 7, 2), (5, 31), (48, 3, 3, 33), (129, 129)])
-def test_add(guarded, rng, shape):
+def test_add(guarded, rng, shape, coeff):
     a, b = rng.standard_normal((2, *shape), np.float32)
-    out = guarded.inp(a)
-    ops.add(out, guarded.inp(b))
-    assert_close(out, reference.forward(a, b), terms=np.abs(a) + np.abs(b))
-
-
-@pytest.mark.parametrize("shape", [(1,), (5, 31), (129, 129)])
-def test_weighted(guarded, rng, shape):
-    a, b = rng.standard_normal((2, *shape), np.float32)
-    sums, scaled = guarded.inp(a), guarded.out(*shape)
-    ops.add(sums, guarded.inp(b), coeff=-0.7)
-    ops.add(scaled, guarded.inp(b), coeff=-0.7, accumulate=False)
-    assert_close(sums, reference.forward(a, b, -0.7), terms=np.abs(a) + np.abs(b))
-    assert_close(scaled, -0.7 * b)
+    out, alone = guarded.inp(a), guarded.out(*shape)
+    ops.add(out, guarded.inp(b), coeff=coeff)
+    ops.add(alone, guarded.inp(b), coeff=coeff, accumulate=False)
+    assert_close(out, reference.forward(a, b, coeff), terms=np.abs(a) + np.abs(b))
+    assert_close(alone, reference.forward(a, b, coeff, accumulate=False))
 
 
 def test_doubling_in_place(guarded, rng):
@@ -33,6 +26,8 @@ def test_doubling_in_place(guarded, rng):
     out = guarded.inp(a)
     ops.add(out, out)
     assert_close(out, 2 * a)
+    ops.add(out, out, coeff=-0.5)
+    assert_close(out, a)
 
 
 def test_bad_arguments(guarded):

@@ -38,12 +38,15 @@ class Op:
 
 
 GEOMETRY = {"stride": 1, "padding": 1, "groups": 2, "accumulate": False}
+LRN = {"size": 3, "scale": 1.0, "power": 0.75, "min_div": 1.0, "blocked": False}
 NORM = {"size": 3, "scale": 1.0, "power": 0.75, "min_div": 1.0}
 POOL = {"kind": "max", "size": 3, "stride": 2, "start": 0, "neuron": RELU}
 DRAWS = {"seed": 1, "layer": 2, "step": 3}
+RANDOM_POOL = {"size": 3, "stride": 2, "start": 0, **DRAWS}
 DROPOUT = {"keep": 0.5, **DRAWS, "inverted": False}
 CONV_OUT, CONV_WEIGHTS, POOLED = (6, 5, 6, 3), (2, 3, 3, 6), (4, 2, 3, 3)
 LOCAL_WEIGHTS = (5 * 6, *CONV_WEIGHTS)
+RGB = (3, 5, 6, 2)
 LABELS = {"labels": np.int32}
 PICTURES = {"pictures": np.uint8, "offsets": np.int32, "flips": np.uint8}
 
@@ -79,10 +82,14 @@ OPS = {
     "bias_backward": Op(
         {"dbias": (4,), "dz": A, "dout": A, "out": A}, {"neuron": RELU}, 2, (("dz", "dout"),)
     ),
-    "lrn_forward": Op({"out": A, "inp": A}, NORM),
-    "lrn_backward": Op({"dinp": A, "dout": A, "inp": A}, {**NORM, "accumulate": False}),
+    "lrn_forward": Op({"out": A, "inp": A}, LRN),
+    "lrn_backward": Op({"dinp": A, "dout": A, "inp": A}, {**LRN, "accumulate": False}),
     "rnorm_forward": Op({"out": A, "denom": A, "inp": A}, NORM, 2),
     "rnorm_backward": Op({"dinp": A, "dout": A, "inp": A, "denom": A}, {**NORM, "accumulate": False}),
+    "cnorm_forward": Op({"out": A, "denom": A, "inp": A, "differences": A}, NORM, 2),
+    "cnorm_backward": Op(
+        {"dinp": A, "ddifferences": A, "dout": A, "inp": A, "differences": A, "denom": A}, NORM, 2
+    ),
     "pool_forward": Op({"out": POOLED, "inp": A}, POOL),
     "pool_backward": Op(
         {"dinp": A, "dout": POOLED, "inp": A, "out": POOLED}, {**POOL, "accumulate": False}
@@ -92,6 +99,13 @@ OPS = {
         {"accumulate": False},
         dtypes={"table": np.int32},
     ),
+    "random_pool_forward": Op({"out": POOLED, "inp": A}, RANDOM_POOL),
+    "random_pool_backward": Op({"dinp": A, "dout": POOLED}, {**RANDOM_POOL, "accumulate": False}),
+    "blur": Op({"out": A, "inp": A}, {"size": 3, "stdev": 1.0, "accumulate": False}),
+    "resize": Op({"out": POOLED, "inp": A}, {"scale": 1.5, "top": 0, "left": 1}),
+    "mirror": Op({"out": A, "inp": A}, {}),
+    "rgb_to_yuv": Op({"out": RGB, "inp": RGB}, {}),
+    "rgb_to_lab": Op({"out": RGB, "inp": RGB}, {"center": True}),
     "add": Op(
         {"out": A, "inp": A},
         {"coeff": 1.0, "accumulate": True},
@@ -168,6 +182,8 @@ BAD_SETTINGS = {
     "groups": [0, -1, 3, 2**31 - 1, -(2**31), *BIG, *NOT_AN_INTEGER],
     "size": [0, -1, 2**15 + 1, 2**31 - 1, -(2**31), *BIG, *NOT_AN_INTEGER],
     "start": [-3, -(2**31), *BIG, *NOT_AN_INTEGER],
+    "top": [-1, 2**15 + 1, 2**31 - 1, -(2**31), *BIG, *NOT_AN_INTEGER],
+    "left": [-1, 2**15 + 1, 2**31 - 1, -(2**31), *BIG, *NOT_AN_INTEGER],
     "k": [0, -1, -(2**31), *BIG, *NOT_AN_INTEGER],
     "seed": [-1, 2**64, 10**30, *NOT_AN_INTEGER],
     "layer": [-1, 2**32, 10**30, *NOT_AN_INTEGER],
@@ -175,6 +191,7 @@ BAD_SETTINGS = {
     "keep": [0, -0.5, 1.5, 1e-60, math.nan, math.inf, -math.inf, *NOT_A_NUMBER],
     "power": [math.nan, math.inf, *NOT_A_NUMBER],
     "min_div": [0, -1.0, math.nan, math.inf, *NOT_A_NUMBER],
+    "stdev": [0, -1.0, math.nan, math.inf, *NOT_A_NUMBER],
     "scale": NOT_A_NUMBER,
     "rate": NOT_A_NUMBER,
     "momentum": NOT_A_NUMBER,
@@ -186,6 +203,8 @@ BAD_SETTINGS = {
     "neuron": [None, "relu", ("relu", 1.0, 1.0), 3],
     "accumulate": [None, "yes", 2, 1],
     "inverted": [None, "yes", 2, 0],
+    "blocked": [None, "yes", 2, 0],
+    "center": [None, "yes", 2, 1],
 }
 BAD_NORM_SCALES = [-1.0, math.nan, math.inf, -math.inf]
 
@@ -382,7 +401,7 @@ def _unchecked_neuron(kind: str) -> Neuron:
     return neuron
 
 
-@pytest.mark.parametrize("kind", ["max", "avg"])
+@pytest.mark.parametrize("kind", ["max", "maxabs", "avg"])
 def test_pool_windows_must_hold_a_pixel(kind):
     for settings in ({"start": 5}, {"start": 2**31 - 1}, {"stride": 5}, {"size": 2, "start": -2}):
         with pytest.raises(ValueError, match=r"window"):
@@ -413,7 +432,7 @@ def test_extension_refuses_strangers_too(cpu):
     out = np.zeros(A, np.float32)
     for bad in (None, 3, "x", b"x", object(), np.ndarray, out.tolist()):
         with pytest.raises(TypeError, match="inp"):
-            cpu.module.add(out=out, inp=bad, stream=0)
+            cpu.module.add(out=out, inp=bad, coeff=1.0, accumulate=True, stream=0)
     small = cpu.empty(1).data
     values = {name: v for name, v in OPS["bias_backward"].values().items()}
     values.update({n: np.zeros((1, 3000, 7, 100), np.float32) for n in ("dz", "dout", "out")})

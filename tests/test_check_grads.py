@@ -9,7 +9,7 @@ from alexnet_raw import check_grads, layer_file
 from alexnet_raw.device import parse_devices
 from alexnet_raw.layers.conv import Conv
 from alexnet_raw.layers.lrn import Lrn
-from tests.test_network import TOWERS, random_net, two_towers
+from tests.test_network import TOWERS, pixel_layers, random_net, two_towers
 
 
 @pytest.mark.parametrize("towers", TOWERS)
@@ -23,6 +23,16 @@ def test_all_layer_types_pass(towers, devices, seed):
     names = [row.name for row in report.rows]
     last = "conv3b.weights2" if towers is two_towers else "local4.weights1"
     assert "data" in names and last in names and "fc5.biases" in names
+
+
+@pytest.mark.parametrize("devices", ["cpu", "cpu,cpu"])
+def test_pixel_layers_pass(devices, seed):
+    report = check_grads.check(
+        pixel_layers(), parse_devices(devices), 16, seed, (3, 17, 17), pixel=1, probes=2
+    )
+    print(report)
+    assert report.passed
+    assert "data" not in [row.name for row in report.rows], "no gradient reaches the pictures"
 
 
 @pytest.mark.parametrize("case", range(3))

@@ -149,7 +149,13 @@ def test_every_key_is_read():
     assert conv1.shares_biases and not conv2.shares_biases
     assert spec["local3"].filter_channels == [4]
     assert (spec["pool1"].neuron, spec["pool1_neuron"].neuron) == (IDENT, TANH)
-    assert spec["norm1"].settings == {"size": 5, "scale": 1e-4, "power": 0.75, "min_div": 1.0}
+    assert spec["norm1"].settings == {
+        "size": 5,
+        "scale": 1e-4,
+        "power": 0.75,
+        "min_div": 1.0,
+        "blocked": False,
+    }
     assert spec["drop"].keep == 0.25
     assert (spec["logprob"].coeff, spec["logprob"].topk) == (1.0, 5)
 
@@ -215,6 +221,104 @@ def test_pool_outputs_can_be_given():
     assert shapes["pool1"] == (8, 3, 3)
 
 
+def test_random_pooling_leaves_its_neuron_to_a_layer():
+    spec = parse(DEFINITION.replace("pool=max", "pool=rand").replace("tanh[1.7159,0.6667]", "relu"))
+    assert (spec["pool1"].neuron, spec["pool1_neuron"].neuron) == (IDENT, RELU)
+    spec = parse(DEFINITION.replace("pool=max", "pool=maxabs").replace("tanh[1.7159,0.6667]", "relu"))
+    assert (spec["pool1"].kind, spec["pool1"].neuron) == ("maxabs", RELU)
+
+
+def test_normalisation_can_be_blocked():
+    assert parse(DEFINITION.replace("size=5", "size=5\nblocked=1"))["norm1"].settings["blocked"]
+
+
+# A layer that reads a 16x16 picture -> its output, and what `show` says of it.
+PIXEL_LAYERS = [
+    ("type=blur filterSize=5 stdev=1.5", (3, 16, 16), "5x5, stdev 1.5"),
+    ("type=nailbed stride=3", (3, 6, 6), "stride 3"),
+    ("type=nailbed stride=20", (3, 1, 1), "stride 20"),
+    ("type=href", (3, 16, 16), ""),
+    ("type=resize scale=1.5", (3, 10, 10), "1/1.5"),
+    ("type=resize scale=0.5", (3, 32, 32), "1/0.5"),
+    ("type=rscale maxScale=1.5 tgtSize=10", (3, 10, 10), "10x10 of 1 to 1/1.5"),
+    ("type=crop startX=3 sizeX=13", (3, 13, 13), "13x13 from (3, 3)"),
+    ("type=crop startX=3 startY=0 sizeX=5", (3, 5, 5), "5x5 from (0, 3)"),
+    ("type=rgb2yuv", (3, 16, 16), ""),
+    ("type=rgb2lab center=1", (3, 16, 16), "centred"),
+    ("type=cnorm size=5", (3, 16, 16), "over 5x5 pixels"),
+]
+# settings -> the error
+PIXEL_LAYER_ERRORS = [
+    ("type=blur filterSize=4 stdev=1", r"\[pixels\] filterSize: '4' is not one of 3, 5, 7, 9"),
+    ("type=blur filterSize=3 stdev=0", r"\[pixels\] stdev: is 0.0, but must be above 0"),
+    ("type=blur filterSize=3 stdev=nan", r"\[pixels\] stdev: is nan, but must be above 0"),
+    ("type=blur filterSize=3", r"\[pixels\] stdev: missing: add stdev="),
+    ("type=nailbed stride=0", r"\[pixels\] stride: is 0, but must be at least 1"),
+    ("type=resize scale=2.5", r"\[pixels\] scale: is 2.5, but must be between 0.5 and 2"),
+    ("type=resize scale=nan", r"\[pixels\] scale: is nan, but must be between 0.5 and 2"),
+    ("type=rscale maxScale=3 tgtSize=9", r"\[pixels\] maxScale: is 3, but must be between 1 and 2"),
+    ("type=rscale maxScale=2 tgtSize=7", r"\[pixels\] tgtSize: is 7, but must be between 8 and 16"),
+    ("type=rscale maxScale=2 tgtSize=17", r"\[pixels\] tgtSize: is 17, but must be between 8 and 16"),
+    ("type=crop startX=3 sizeX=14", r"\[pixels\] startY: 3 and 14 more are outside the 16 of 'data'"),
+    ("type=crop startX=-1 sizeX=4", r"\[pixels\] startX: is -1, but must be at least 0"),
+    ("type=rgb2lab center=2", r"\[pixels\] center: '2' is not 0 or 1"),
+    ("type=rgb2yuv center=1", r"\[pixels\] center: unknown key"),
+]
+
+
+def parse_pixels(settings: str, channels: str = "channels=3", inputs: str = "data"):
+    """The spec and shapes of DEFINITION, with a layer of these settings read by nobody."""
+    known = "" if "rgb2" in settings else channels
+    section = "\n".join(["[pixels]", f"inputs={inputs}", known, *settings.split()])
+    norm = "[pixels]\nscale=1\npow=0.75\n" if "cnorm" in settings else ""
+    spec = parse(f"{DEFINITION}\n{section}\n", PARAMETERS + norm)
+    return spec, spec.shapes()
+
+
+@pytest.mark.parametrize(("settings", "shape", "description"), PIXEL_LAYERS)
+def test_pixel_layers(settings, shape, description):
+    spec, shapes = parse_pixels(settings)
+    assert shapes["pixels"] == shape
+    assert spec["pixels"].describe() == description
+
+
+@pytest.mark.parametrize(("settings", "message"), PIXEL_LAYER_ERRORS)
+def test_mistakes_in_pixel_layers(settings, message):
+    with pytest.raises(LayerFileError, match=message):
+        parse_pixels(settings)
+
+
+@pytest.mark.parametrize("settings", [settings for settings, *_ in PIXEL_LAYERS])
+def test_pixel_layers_check_their_channels(settings):
+    spec, _ = parse_pixels(settings)
+    message = "not red, green and blue" if "rgb2" in settings else "channels: is 3, but 'data' has 4"
+    with pytest.raises(LayerFileError, match=message):
+        spec["pixels"].output_shape([(4, 16, 16)])
+    with pytest.raises(LayerFileError, match=r"'data' are labels, which .* cannot read"):
+        spec["pixels"].output_shape([()])
+
+
+@pytest.mark.parametrize("kind", ["resize scale=1.5", "rscale maxScale=2 tgtSize=9", "rgb2yuv"])
+def test_nothing_learns_before_a_layer_without_a_gradient(kind):
+    message = rf"\[pixels\] inputs: no gradient passes through {kind.split()[0]}, so that 'conv1' would"
+    for inputs in ("conv1", "pool1"):
+        with pytest.raises(LayerFileError, match=message):
+            parse_pixels(f"type={kind}", "channels=8", inputs)
+
+
+def test_the_first_layer_tells_the_channels():
+    text = "[data]\ntype=data\ndataIdx=0\ncrop=16\n[colours]\ninputs=data\n"
+    assert parse(text + "type=rgb2yuv\n", "").channels == 3
+    assert parse(text + "type=blur\nchannels=1\nfilterSize=3\nstdev=1\n", "").channels == 1
+    assert parse(text + "type=neuron\nneuron=relu\n", "").channels is None
+
+
+def test_nailbed_wants_equal_starts():
+    spec, _ = parse_pixels("type=nailbed stride=4")
+    with pytest.raises(LayerFileError, match=r"\[pixels\] stride: 'data' has 16x13 pixels: make it sq"):
+        spec["pixels"].output_shape([(3, 16, 13)])
+
+
 def test_hs_can_be_disabled():
     assert parse(parameters=PARAMETERS + "[drop]\nenable=0\n")["drop"].keep == 1
 
@@ -237,7 +341,7 @@ DEFINITION_ERRORS = [
     ("[norm1]", "[pool1]", r"\[pool1\] line \d+: a second section"),
     ("type=pool", "type=pol", r"\[pool1\] type: 'pol' is not supported; supported: .*conv, "),
     ("type=pool\n", "", r"\[pool1\] type: missing: add type="),
-    ("pool=max", "pool=rand", r"\[pool1\] pool: 'rand' is not one of max, avg"),
+    ("pool=max", "pool=min", r"\[pool1\] pool: 'min' is not one of max, maxabs, avg, rand"),
     ("start=0", "start=-3", r"\[pool1\] start: the first window, 3 wide, misses the picture"),
     ("start=0", "start=9", r"\[pool1\] start: is outside the 9 pixels of 'conv1'"),
     ("outputsX=0", "outputsX=6", r"\[pool1\] outputsX: window 6 would start outside, at 10"),

@@ -16,6 +16,10 @@ SETTINGS = [  # with scales that let the neighbours count
     {"size": 1, "scale": 0.5, "power": 1.0, "min_div": 1.0},
     {"size": 4, "scale": 0.5, "power": 0.75, "min_div": 0.7},
     {"size": 32, "scale": 2.0, "power": 0.6, "min_div": 1.0},
+    {"size": 5, "scale": 1.0, "power": 0.75, "min_div": 2.0, "blocked": True},
+    {"size": 2, "scale": 1.0, "power": 0.5, "min_div": 1.0, "blocked": True},
+    {"size": 1, "scale": 0.5, "power": 1.0, "min_div": 1.0, "blocked": True},
+    {"size": 40, "scale": 3.0, "power": 0.6, "min_div": 0.7, "blocked": True},
 ]
 SHAPES = [
     (1, 1, 1, 1),
@@ -74,6 +78,13 @@ def test_reference_against_torch(rng, size):
     norm = torch.nn.LocalResponseNorm(size, alpha=0.3, beta=0.75, k=2.0)  # divides alpha by size too
     want = norm(torch.from_numpy(x.transpose(3, 0, 1, 2).copy())).numpy().transpose(1, 2, 3, 0)
     assert_close(reference.forward(x, size, 0.3, 0.75, 2.0), want, 1e-12)
+
+
+def test_reference_blocks_by_hand():
+    x = np.arange(1.0, 6).reshape(5, 1, 1, 1)
+    out = reference.forward(x, 2, 2.0, 0.5, 1.0, blocked=True).ravel()
+    d = 1 + np.array([5, 5, 25, 25, 25])  # 1 + 4, 9 + 16, and 25 alone
+    np.testing.assert_allclose(out, x.ravel() / np.sqrt(d))
 
 
 def test_bad_arguments(guarded, device):

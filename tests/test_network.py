@@ -122,6 +122,40 @@ def sparse_towers() -> layer_file.NetSpec:
     return net.spec()
 
 
+def pixel_layers() -> layer_file.NetSpec:
+    """The layer types that work on pixels: those for pictures only, then those that pass gradients."""
+    net = NetText()
+    net.add("yuv", "data", "type=rgb2yuv")
+    net.add("small", "yuv", "type=resize channels=3 scale=1.3")
+    net.add("linear", "data", "type=neuron neuron=linear[0.1,0.5]")
+    net.add("lab", "linear", "type=rgb2lab center=1 gpu=1")
+    net.add("cut", "lab", "type=crop channels=3 startX=2 startY=3 sizeX=13")
+    net.add("random", "data", "type=rscale channels=3 maxScale=1.5 tgtSize=13 gpu=1")
+    net.add("mirrored", "random", "type=href channels=3")
+    sizes = "filterSize=3,3,1 padding=1,1,0"
+    net.weights(
+        "conv1",
+        "small,cut,mirrored",
+        f"type=conv channels=3,3,3 filters=5 {sizes} initW=0.2,0.02,0.2 neuron=relu",
+    )
+    net.add("contrast", "conv1", "type=cnorm channels=5 size=3", "scale=3 pow=0.75")
+    net.add("blocks", "contrast", "type=cmrnorm channels=5 size=2 blocked=1 gpu=1", "scale=1 pow=0.75")
+    net.add("blurred", "contrast", "type=blur channels=5 filterSize=5 stdev=1.5")
+    net.add("turned", "blurred", "type=href channels=5 gpu=1")
+    net.add("nails", "turned", "type=nailbed channels=5 stride=2")
+    net.add(
+        "extreme", "blocks", "type=pool pool=maxabs channels=5 sizeX=3 stride=2 start=-1 neuron=relu"
+    )
+    net.weights(
+        "conv2", "nails,extreme", "type=conv channels=5,5 filters=4 filterSize=3,3 initW=0.2,0.2 gpu=0"
+    )
+    net.add("drawn", "conv2", "type=pool pool=rand channels=4 sizeX=3 stride=2 neuron=relu gpu=1")
+    net.weights("fc", "drawn", "type=fc outputs=5 initW=0.3")
+    net.add("probs", "fc", "type=softmax")
+    net.add("logprob", "labels,probs", "type=cost.logreg", "coeff=1.5 topk=2")
+    return net.spec()
+
+
 TOWERS = [two_towers, sparse_towers]
 
 
@@ -133,8 +167,8 @@ def random_net(rng: np.random.Generator) -> layer_file.NetSpec:
         name, (inp, channels) = f"layer{i}", at_size[rng.integers(len(at_size))]
         gpu = f"gpu={rng.integers(2)}"
         neuron = rng.choice(["ident", "relu", "tanh[1.7,0.6]"])
-        match rng.integers(8):
-            case 0 | 1 | 6 | 7 as case:
+        match rng.integers(11):
+            case 0 | 1 | 9 | 10 as case:
                 second, more = at_size[rng.integers(len(at_size))]
                 filters = int(rng.integers(1, 7))
                 kind = "local" if case > 5 else f"conv sharedBiases={rng.integers(2)}"
@@ -153,10 +187,18 @@ def random_net(rng: np.random.Generator) -> layer_file.NetSpec:
             case 4:
                 settings = f"type=rnorm channels={channels} size={rng.integers(1, 5)} {gpu}"
                 net.add(name, inp, settings, "scale=0.3 pow=0.75")
+            case 6:
+                net.add(name, inp, f"type=blur channels={channels} filterSize=3 stdev=0.8 {gpu}")
+            case 7:
+                settings = f"type=cnorm channels={channels} size={rng.integers(1, 5)} {gpu}"
+                net.add(name, inp, settings, "scale=2 pow=0.75")
+            case 8:
+                net.add(name, inp, f"type=href channels={channels} {gpu}")
             case 5 if size > 3:
                 # The maximum only once: overlapping windows of overlapping windows tie, and each of
                 # equal maxima gets the whole gradient, which is then not the derivative.
-                kind = "avg" if "pool=" in net.definition else rng.choice(["max", "avg"])
+                kinds = ["avg"] if "pool=" in net.definition else ["max", "avg", "maxabs", "rand"]
+                kind = rng.choice(kinds)
                 window = rng.integers(2, 4)
                 net.add(
                     name,
@@ -223,6 +265,53 @@ def test_forward_and_backward_agree_with_the_oracle(towers, devices, images, rng
     assert_close(net.probabilities().T, expected.out["probs"][:, 0, 0])
     last = net.spec["fc5"].inputs[0]
     assert_close(net.activations(last), np.moveaxis(expected.out[last], -1, 0))
+
+
+@pytest.mark.parametrize("devices", ["cpu", "cpu,cpu"])
+@pytest.mark.parametrize("images", [1, 5])
+def test_pixel_layers_agree_with_the_oracle(devices, images, rng):
+    net = make(pixel_layers(), devices)
+    pictures, labels = batch(rng, (3, 17, 17), images, 5)
+    for step in (4, 5):
+        run(net, pictures, labels, step=step)
+        expected = reference_of(net, pictures, labels, step=step)
+        for layer in net.spec:
+            if layer.type not in ("data", "cost.logreg"):
+                want = np.moveaxis(expected.out[layer.name], -1, 0)
+                assert_close(net.activations(layer.name), want, 2e-5)
+        compare(net, expected)
+
+
+def test_pixel_layers_in_testing(rng):
+    net = make(pixel_layers())
+    pictures, labels = batch(rng, (3, 17, 17), 5, 5)
+    run(net, pictures, labels, train=False)
+    expected = reference_of_test(net, pictures, labels)
+    assert_close(net.probabilities().T, expected.out["probs"][:, 0, 0])
+    assert net.spec["random"].crop((17, 17), 0.5, 0.5, 0.5) == (17 / 14, 1, 1), "the middle"
+
+
+def test_random_scales_follow_seed_name_and_step(rng):
+    layer = pixel_layers()["random"]
+    views = [layer.crop((17, 17), *rng.random(3)) for _ in range(500)]
+    sizes = [round(17 / view.scale) for view in views]
+    assert set(sizes) == {13, 14, 15, 16, 17}, "from tgtSize to the whole picture"
+    for view, size in zip(views, sizes, strict=True):
+        assert 0 <= view.top <= size - 13 and 0 <= view.left <= size - 13
+    assert {view.top for view in views} == {0, 1, 2, 3, 4}
+    pictures, labels = batch(rng, (3, 17, 17), 5, 5)
+    net, shown = make(pixel_layers()), []
+    for step in (0, 0, *range(1, 9)):
+        run(net, pictures, labels, step=step, backward=False)
+        shown.append(net.activations("random"))
+    assert (shown[0] == shown[1]).all() and any((shown[0] != other).any() for other in shown[2:])
+
+
+def test_pictures_get_no_gradient_through_layers_without_one(rng):
+    net = make(pixel_layers(), input_gradient=True)
+    run(net, *batch(rng, (3, 17, 17), 5, 5))
+    with pytest.raises(RuntimeError, match="layers that all pass gradients"):
+        net.input_gradient()
 
 
 @pytest.mark.parametrize("case", range(12))

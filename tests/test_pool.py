@@ -12,6 +12,7 @@ from alexnet_raw.reference import pool as reference
 from tests.conftest import assert_close, numerical_gradient
 
 TANH = Neuron("tanh", 1.7159, 0.6667)
+KINDS = ["max", "maxabs", "avg"]
 PICTURES = [  # channels, height, width, images
     (1, 1, 1, 1),
     (3, 5, 7, 2),
@@ -33,7 +34,7 @@ def output_shape(shape, size, stride, start):
 
 
 @pytest.mark.parametrize("neuron", [IDENT, RELU, TANH], ids=str)
-@pytest.mark.parametrize("kind", ["max", "avg"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("shape", "size", "stride", "start"), CASES)
 def test_forward(guarded, rng, shape, size, stride, start, kind, neuron):
     x = rng.standard_normal(shape, np.float32)
@@ -46,7 +47,7 @@ def test_forward(guarded, rng, shape, size, stride, start, kind, neuron):
 
 @pytest.mark.parametrize("accumulate", [False, True])
 @pytest.mark.parametrize("neuron", [IDENT, RELU], ids=str)
-@pytest.mark.parametrize("kind", ["max", "avg"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("shape", "size", "stride", "start"), CASES)
 def test_backward(guarded, rng, shape, size, stride, start, kind, neuron, accumulate):
     x = rng.integers(-3, 4, shape).astype(np.float32)  # many ties
@@ -67,7 +68,7 @@ def test_backward(guarded, rng, shape, size, stride, start, kind, neuron, accumu
     assert_close(dinp, want, terms=terms)
 
 
-@pytest.mark.parametrize("kind", ["max", "avg"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_fewer_outputs_than_usual(guarded, rng, kind):
     """`outputsX` of the layer files: pixels of no window get no gradient."""
     x = rng.standard_normal((2, 9, 9, 5), np.float32)
@@ -114,6 +115,14 @@ def test_reference_ties_all_receive_the_gradient():
     np.testing.assert_array_equal(dinp.ravel(), [5, 5, 0, 5, 0, 0, 0, 0, 0])
 
 
+def test_reference_maxabs_keeps_the_sign_of_the_first():
+    x = np.array([1.0, -3, 3, -3, 0, 2, 0, 0, -1]).reshape(1, 3, 3, 1)
+    out = reference.forward(x, "maxabs", 3, 2)
+    assert out.ravel() == [-3]
+    dinp = reference.backward(np.full(out.shape, 5.0), x, out, "maxabs", 3, 2)
+    np.testing.assert_array_equal(dinp.ravel(), [0, 5, 0, 5, 0, 0, 0, 0, 0])
+
+
 def test_reference_average_divides_by_the_clipped_area():
     out = reference.forward(np.ones((1, 5, 5, 1)), "avg", 3, 2, -1)
     np.testing.assert_array_equal(out, np.ones(out.shape))
@@ -123,7 +132,7 @@ def test_bad_arguments(guarded):
     inp, out = guarded.out(3, 5, 5, 2), guarded.out(3, 2, 2, 2)
     good = {"kind": "max", "size": 3, "stride": 2}
     for changed, message in [
-        ({"kind": "min"}, "kind must be max or avg, got 'min'"),
+        ({"kind": "min"}, "kind must be max, maxabs or avg, got 'min'"),
         ({"size": 0}, "size must be between 1"),
         ({"stride": 0}, "stride must be between 1"),
         ({"start": -3}, "the first window lies outside the image"),

@@ -42,8 +42,10 @@ class Layer:
     input_count: ClassVar[int | None] = 1  # None: one or more
     can_accumulate: ClassVar[bool] = False  # backward can add to a gradient that is there already
     learns: ClassVar[bool] = False  # has parameters
+    passes_gradient: ClassVar[bool] = True  # or else works on data only
     is_cost: ClassVar[bool] = False  # backward starts here
-    fuses: ClassVar[tuple[str, ...]] = ()  # kinds of `neuron=` that the layer applies itself
+    fuses: tuple[str, ...] = ()  # kinds of `neuron=` that the layer applies itself
+    channels: int | list[int] | None = None  # of its inputs, where its file says so
 
     def __init__(self, keys: Keys, params: Keys):
         """keys, params: this layer's sections of the definition and the parameter file."""

@@ -11,7 +11,8 @@ from alexnet_raw.layers.base import Layer, Shape, Site, register
 class Lrn(Layer):
     """x / (minDiv + scale/size * sum of x^2 over `size` channels around)^pow.
 
-    The paper's alpha is not divided by the window: scale = alpha * size.
+    The paper's alpha is not divided by the window: scale = alpha * size. With blocked=1 windows do not
+    slide, but tile: channels are normalised in blocks of `size`.
     """
 
     can_accumulate = True
@@ -19,12 +20,12 @@ class Lrn(Layer):
     def __init__(self, keys: Keys, params: Keys):
         super().__init__(keys, params)
         self.channels = keys.integer("channels", least=1)
-        keys.only("blocked", "0")
         self.settings = {
             "size": keys.integer("size", least=1),
             "scale": params.number("scale", least=0),
             "power": params.number("pow"),
             "min_div": params.number("minDiv", 1.0, least=1e-6),
+            "blocked": keys.flag("blocked", False),
         }
 
     def output_shape(self, inputs: list[Shape]) -> Shape:
@@ -32,7 +33,7 @@ class Lrn(Layer):
         return inputs[0]
 
     def describe(self) -> str:
-        return "over {size} channels".format(**self.settings)
+        return f"over {self.settings['size']} channels{', blocked' * self.settings['blocked']}"
 
     def forward(self, site: Site) -> None:
         ops.lrn_forward(site.out, site.inputs[0], **self.settings)

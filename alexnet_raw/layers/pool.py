@@ -1,6 +1,8 @@
-"""Overlapping max and average pooling (paper §3.4)."""
+"""Overlapping max and average pooling (paper §3.4), and cuda-convnet's other kinds."""
 
 from __future__ import annotations
+
+import zlib
 
 from alexnet_raw import ops
 from alexnet_raw.geometry import pool_output_size
@@ -10,19 +12,24 @@ from alexnet_raw.layers.base import Layer, Shape, Site, register
 
 @register("pool")
 class Pool(Layer):
-    """Maximum or mean of sizeX x sizeX pixels every `stride` pixels, windows clipped."""
+    """Maximum, mean, largest magnitude (maxabs) of sizeX x sizeX pixels every `stride` pixels, or in
+    training a random one and in testing their mean (rand). Windows are clipped.
+    """
 
     can_accumulate = True
     fuses = ("relu",)
 
     def __init__(self, keys: Keys, params: Keys):
         super().__init__(keys, params)
-        self.kind = keys.choice("pool", ("max", "avg"))
+        self.kind = keys.choice("pool", ("max", "maxabs", "avg", "rand"))
         self.channels = keys.integer("channels", least=1)
         self.size = keys.integer("sizeX", least=1)
         self.stride = keys.integer("stride", least=1)
         self.start = keys.integer("start", 0)
         self.outputs = keys.integer("outputsX", 0, least=0)
+        self.is_random = self.kind == "rand"
+        self.fuses = () if self.is_random else Pool.fuses
+        self.stream = zlib.crc32(self.name.encode())
         if self.start <= -self.size:
             raise keys.error("start", f"the first window, {self.size} wide, misses the picture")
 
@@ -43,24 +50,31 @@ class Pool(Layer):
         return f"{self.kind} {self.size}x{self.size} stride {self.stride}"
 
     def forward(self, site: Site) -> None:
-        ops.pool_forward(site.out, site.inputs[0], **self._settings())
+        if self.is_random and site.train:
+            ops.random_pool_forward(site.out, site.inputs[0], **self._windows(), **self._draws(site))
+        else:
+            kind = "avg" if self.is_random else self.kind
+            ops.pool_forward(site.out, site.inputs[0], kind=kind, **self._windows(), neuron=self.neuron)
 
     def backward(self, site: Site) -> None:
-        if wanted := site.dinputs[0]:
+        if not (wanted := site.dinputs[0]):
+            return
+        settings = {**self._windows(), "accumulate": wanted.accumulate}
+        if self.is_random:
+            ops.random_pool_backward(wanted.array, site.dout, **settings, **self._draws(site))
+        else:
             ops.pool_backward(
                 wanted.array,
                 site.dout,
                 site.inputs[0],
                 site.out,
-                **self._settings(),
-                accumulate=wanted.accumulate,
+                kind=self.kind,
+                neuron=self.neuron,
+                **settings,
             )
 
-    def _settings(self) -> dict:
-        return {
-            "kind": self.kind,
-            "size": self.size,
-            "stride": self.stride,
-            "start": self.start,
-            "neuron": self.neuron,
-        }
+    def _windows(self) -> dict:
+        return {"size": self.size, "stride": self.stride, "start": self.start}
+
+    def _draws(self, site: Site) -> dict:
+        return {"seed": site.seed, "layer": self.stream, "step": site.step}

@@ -17,6 +17,21 @@ from alexnet_raw.neuron import IDENT, Neuron
 from alexnet_raw.reference import neuron as activation
 
 
+def _largest_magnitude(pixels: np.ndarray) -> np.ndarray:
+    """The first pixel of the largest magnitude, row by row, with its sign."""
+    rows = pixels.reshape(pixels.shape[0], -1, pixels.shape[3])
+    largest = np.abs(rows).argmax(axis=1)
+    return np.take_along_axis(rows, largest[:, None], axis=1)[:, 0]
+
+
+# Windows (channels, rows, columns, images) -> (channels, images).
+POOLS = {
+    "max": lambda pixels: pixels.max(axis=(1, 2)),
+    "avg": lambda pixels: pixels.mean(axis=(1, 2)),
+    "maxabs": _largest_magnitude,
+}
+
+
 def forward(
     inp: np.ndarray,
     kind: str,
@@ -25,15 +40,14 @@ def forward(
     start: int = 0,
     neuron: Neuron = IDENT,
 ) -> np.ndarray:
-    """neuron(maximum or average of each window), float64. kind is "max" or "avg"."""
+    """neuron(pooled window), float64. kind is "max", "avg" or "maxabs", the largest magnitude."""
     inp = np.asarray(inp, np.float64)
     channels, height, width, images = inp.shape
-    pool = {"max": np.max, "avg": np.mean}[kind]
     outputs_y = pool_output_size(height, size, stride, start)
     outputs_x = pool_output_size(width, size, stride, start)
     out = np.empty((channels, outputs_y, outputs_x, images))
-    for y, x, window in _windows(inp.shape, out.shape, size, stride, start):
-        out[:, y, x] = pool(inp[window], axis=(1, 2))
+    for y, x, window in windows(inp.shape, out.shape, size, stride, start):
+        out[:, y, x] = POOLS[kind](inp[window])
     return activation.forward(out, neuron)
 
 
@@ -51,17 +65,17 @@ def backward(
     inp = np.asarray(inp, np.float64)
     dpooled = activation.backward(dout, out, neuron)
     dinp = np.zeros_like(inp)
-    for y, x, window in _windows(inp.shape, out.shape, size, stride, start):
+    for y, x, window in windows(inp.shape, out.shape, size, stride, start):
         pixels = inp[window]
-        if kind == "max":
-            share = pixels == pixels.max(axis=(1, 2), keepdims=True)
-        else:
+        if kind == "avg":
             share = 1 / (pixels.shape[1] * pixels.shape[2])
+        else:
+            share = pixels == POOLS[kind](pixels)[:, None, None]
         dinp[window] += share * dpooled[:, None, None, y, x]
     return dinp
 
 
-def _windows(
+def windows(
     inp_shape: tuple[int, ...], out_shape: tuple[int, ...], size: int, stride: int, start: int
 ) -> Iterator[tuple[int, int, tuple[slice, slice, slice]]]:
     """Each output pixel and its clipped window (all channels, rows, columns) of the input."""

@@ -57,6 +57,17 @@ __device__ __forceinline__ V uniform_lanes(const PhiloxStream& stream, index_t e
     }
 }
 
+// As uniform_lanes, for any element.
+template <class V>
+__device__ __forceinline__ V uniform_lanes_from(const PhiloxStream& stream, index_t element) {
+    PhiloxWords words = philox_words(stream, element / 4);
+    return make_lanes<V>([&](int i) {
+        const int word = int((element + i) % 4);
+        if (i > 0 && word == 0) words = philox_words(stream, (element + i) / 4);
+        return philox_uniform(words.word[word]);
+    });
+}
+
 // As uniform_lanes, but normal: mean 0, variance 1. Words 2p and 2p + 1 make draws 2p and 2p + 1
 // (Box and Muller, 1958).
 struct NormalPair {

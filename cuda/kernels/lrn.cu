@@ -8,6 +8,9 @@
 // Arrays are (channels, plane), plane = height * width * images. A thread owns T::run lane groups of
 // the plane and walks over the channels. Rings hold what it knows of the last `size` channels, so that
 // it reads each array once; channels beyond the array's ends are zeros.
+//
+// Blocked, windows do not slide but tile: the window of i is the block of `size` channels that it is
+// in, and one denominator serves them all.
 #include "../core/launch.h"
 #include "../core/tuning.h"
 #include "ops.h"
@@ -121,11 +124,61 @@ __global__ void lrn_backward_kernel(float* __restrict__ dinp, const float* __res
     });
 }
 
-void lrn_forward(float* out, const float* inp, int channels, index_t plane, Norm norm, Stream stream) {
+template <class T>
+__global__ void lrn_blocked_forward_kernel(float* __restrict__ out, const float* __restrict__ inp,
+                                           int channels, index_t plane, Norm norm) {
+    using V = typename T::V;
+    for (int first = 0; first < channels; first += norm.size) {
+        const int end = smaller(first + norm.size, channels);
+        for_each_group<T>(first_of_thread<T>(), plane, [&](int, index_t at, auto lanes) {
+            V squares = splat<V>(0.f);
+            for (int c = first; c < end; ++c) {
+                const V x = load<V>(inp + c * plane + at, lanes);
+                squares += x * x;
+            }
+            const Inverse<V> inverse(norm.min_div + norm.scale * squares, norm.power);
+            for (int c = first; c < end; ++c)
+                store(out + c * plane + at, load<V>(inp + c * plane + at, lanes) * inverse.of_power,
+                      lanes);
+        });
+    }
+}
+
+template <class T>
+__global__ void lrn_blocked_backward_kernel(float* __restrict__ dinp, const float* __restrict__ dout,
+                                            const float* __restrict__ inp, int channels, index_t plane,
+                                            Norm norm, bool accumulate) {
+    using V = typename T::V;
+    for (int first = 0; first < channels; first += norm.size) {
+        const int end = smaller(first + norm.size, channels);
+        for_each_group<T>(first_of_thread<T>(), plane, [&](int, index_t at, auto lanes) {
+            V squares = splat<V>(0.f), products = splat<V>(0.f);
+            for (int c = first; c < end; ++c) {
+                const V x = load<V>(inp + c * plane + at, lanes);
+                squares += x * x;
+                products += x * load<V>(dout + c * plane + at, lanes);
+            }
+            const Inverse<V> inverse(norm.min_div + norm.scale * squares, norm.power);
+            const V pulls = 2 * norm.power * norm.scale * products * inverse.of_d;
+            for (int c = first; c < end; ++c) {
+                const V x = load<V>(inp + c * plane + at, lanes);
+                V dx = (load<V>(dout + c * plane + at, lanes) - x * pulls) * inverse.of_power;
+                float* const to = dinp + c * plane + at;
+                if (accumulate) dx += load<V>(to, lanes);
+                store(to, dx, lanes);
+            }
+        });
+    }
+}
+
+void lrn_forward(float* out, const float* inp, int channels, index_t plane, Norm norm, bool blocked,
+                 Stream stream) {
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         const LaunchShape shape = lrn_shape<T>(plane);
-        if (norm.size == kUsualSize)
+        if (blocked)
+            launch<lrn_blocked_forward_kernel<T>>(shape, stream, out, inp, channels, plane, norm);
+        else if (norm.size == kUsualSize)
             launch<lrn_forward_kernel<T, kUsualSize>>(shape, stream, out, inp, channels, plane, norm);
         else
             launch<lrn_forward_kernel<T, 0>>(shape, stream, out, inp, channels, plane, norm);
@@ -133,11 +186,14 @@ void lrn_forward(float* out, const float* inp, int channels, index_t plane, Norm
 }
 
 void lrn_backward(float* dinp, const float* dout, const float* inp, int channels, index_t plane,
-                  Norm norm, bool accumulate, Stream stream) {
+                  Norm norm, bool blocked, bool accumulate, Stream stream) {
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         const LaunchShape shape = lrn_shape<T>(plane);
-        if (norm.size == kUsualSize)
+        if (blocked)
+            launch<lrn_blocked_backward_kernel<T>>(shape, stream, dinp, dout, inp, channels, plane, norm,
+                                                   accumulate);
+        else if (norm.size == kUsualSize)
             launch<lrn_backward_kernel<T, kUsualSize>>(shape, stream, dinp, dout, inp, channels, plane,
                                                        norm, accumulate);
         else

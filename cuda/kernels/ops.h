@@ -10,6 +10,11 @@
 #include "conv_size.h"
 #include "neuron.h"
 #include "norm.h"
+#include "pool.h"
+
+struct MapSizes {
+    int channels, height, width, images;
+};
 
 // ---- neuron.cu: activation functions as a pass of their own; other ops take ident, relu and tanh only
 void neuron_forward(float* out, const float* inp, index_t n, Neuron neuron, Stream stream);
@@ -26,27 +31,30 @@ index_t bias_backward_workspace(int channels, index_t inner);  // in floats; 0: 
 void bias_backward(float* dbias, float* dz, const float* dout, const float* out, float* workspace,
                    int channels, index_t inner, Neuron neuron, Stream stream);
 
-// ---- lrn.cu: response normalisation across channels; plane = height * width * images
+// ---- lrn.cu: response normalisation across channels; plane = height * width * images. Windows slide,
+// or (blocked) tile; blocks may be of any size
 constexpr int kLargestLrnSize = 32;
-void lrn_forward(float* out, const float* inp, int channels, index_t plane, Norm norm, Stream stream);
+void lrn_forward(float* out, const float* inp, int channels, index_t plane, Norm norm, bool blocked,
+                 Stream stream);
 void lrn_backward(float* dinp, const float* dout, const float* inp, int channels, index_t plane,
-                  Norm norm, bool accumulate, Stream stream);
+                  Norm norm, bool blocked, bool accumulate, Stream stream);
 
 // ---- rnorm.cu: response normalisation within a map; denom keeps the denominators, before the power
-struct RnormSizes {
-    int channels, height, width, images;
-};
 constexpr int kLargestRnormSize = 128;
-void rnorm_forward(float* out, float* denom, const float* inp, RnormSizes sizes, Norm norm,
+void rnorm_forward(float* out, float* denom, const float* inp, MapSizes sizes, Norm norm,
                    Stream stream);
 void rnorm_backward(float* dinp, const float* dout, const float* inp, const float* denom,
-                    RnormSizes sizes, Norm norm, bool accumulate, Stream stream);
+                    MapSizes sizes, Norm norm, bool accumulate, Stream stream);
+
+// ---- cnorm.cu: contrast normalisation within a map; differences are inp less its mean around
+void cnorm_forward(float* out, float* denom, const float* inp, const float* differences, MapSizes sizes,
+                   Norm norm, Stream stream);
+void cnorm_backward(float* dinp, float* ddifferences, const float* dout, const float* inp,
+                    const float* differences, const float* denom, MapSizes sizes, Norm norm,
+                    Stream stream);
 
 // ---- pool.cu: max and average pooling; every window holds a pixel; neuron is ident or relu backward
-enum class PoolKind { max, avg };
-struct PoolSizes {
-    int channels, height, width, images, outputs_y, outputs_x, size, stride, start;
-};
+enum class PoolKind { max, maxabs, avg };
 void pool_forward(float* out, const float* inp, PoolSizes sizes, PoolKind kind, Neuron neuron,
                   Stream stream);
 void pool_backward(float* dinp, const float* dout, const float* inp, const float* out, PoolSizes sizes,
@@ -55,6 +63,31 @@ void pool_backward(float* dinp, const float* dout, const float* inp, const float
 // ---- channels.cu: sums of channels that a table (terms, channels) picks; planes are whole channels
 void channels_gather(float* out, const float* inp, const int* table, int terms, int channels,
                      int inp_channels, index_t plane, bool accumulate, Stream stream);
+
+// ---- random_pool.cu: pooling that takes a random pixel of each window; it has fewer than 2^24
+constexpr int kLargestRandomPool = 4095;
+void random_pool_forward(float* out, const float* inp, PoolSizes sizes, PhiloxStream draws,
+                         Stream stream);
+void random_pool_backward(float* dinp, const float* dout, PoolSizes sizes, PhiloxStream draws,
+                          bool accumulate, Stream stream);
+
+// ---- blur.cu: Gaussian blur; size is 3, 5, 7 or 9; its own gradient
+constexpr int kLargestBlurSize = 9;
+void blur(float* out, const float* inp, MapSizes sizes, int size, double stdev, bool accumulate,
+          Stream stream);
+
+// ---- resize.cu: a crop of the maps, resized by bilinear interpolation; scale is that of inp to out
+struct ResizeSizes {
+    int channels, height, width, images, out_height, out_width, top, left;
+};
+void resize(float* out, const float* inp, ResizeSizes sizes, double scale, Stream stream);
+
+// ---- mirror.cu: mirror images
+void mirror(float* out, const float* inp, MapSizes sizes, Stream stream);
+
+// ---- color.cu: colour spaces; arrays are (3, plane)
+void rgb_to_yuv(float* out, const float* inp, index_t plane, Stream stream);
+void rgb_to_lab(float* out, const float* inp, index_t plane, bool center, Stream stream);
 
 // ---- add.cu: out = [out +] coeff * inp
 void add(float* out, const float* inp, index_t n, float coeff, bool accumulate, Stream stream);

@@ -1,10 +1,11 @@
 // Overlapping max and average pooling (paper, section 3.4), with the neuron behind it.
 //
 //   forward   out[c,y,x] = f(max or mean of the window of (y, x)): the size x size pixels of map c from
-//             (start + y*stride, start + x*stride) on, clipped to the map
-//   backward  dinp[c,y,x] = sum over the windows that hold (y, x) of dout f'(out) / area, for max only
-//             where inp equals the maximum: all pixels that tie get the whole gradient, as in
-//             cuda-convnet
+//             (start + y*stride, start + x*stride) on, clipped to the map; maxabs is the pixel of the
+//             largest magnitude, the first of equal ones
+//   backward  dinp[c,y,x] = sum over the windows that hold (y, x) of dout f'(out) / area, for max and
+//             maxabs only where inp equals the window's: all pixels that tie get the whole gradient, as
+//             in cuda-convnet
 //
 // inp, dinp (channels, height, width, images); out, dout (channels, outputs_y, outputs_x, images).
 // Thread map: T::pixels pixels of the array written, T::run lane groups of images of each. The backward
@@ -14,21 +15,28 @@
 
 namespace {
 
-struct Range {
-    int first, end;
-};
+template <PoolKind kind>
+constexpr float kOfNone = kind == PoolKind::max ? -INFINITY : 0.f;
 
-// The pixels of one axis in window `i`.
-__device__ __forceinline__ Range window(const PoolSizes& s, int i, int limit) {
-    const int first = s.start + i * s.stride;
-    return {larger(first, 0), smaller(first + s.size, limit)};
+// What the pixels so far and one more pool to.
+template <PoolKind kind, class V>
+__device__ __forceinline__ V pool(V pooled, V pixel) {
+    if constexpr (kind == PoolKind::max)
+        return max_lanes(pixel, pooled);
+    else if constexpr (kind == PoolKind::maxabs)
+        return abs_lanes(pixel) > abs_lanes(pooled) ? pixel : pooled;
+    else
+        return pooled + pixel;
 }
 
-// The windows along one axis that hold pixel `i`: first + size > i >= first, first = start + w*stride.
-__device__ __forceinline__ Range windows_with(const PoolSizes& s, Divisor stride, int i, int outputs) {
-    const int from_start = i - s.start, beyond = from_start - s.size;
-    return {beyond < 0 ? 0 : stride.quotient(beyond) + 1,
-            from_start < 0 ? 0 : smaller(stride.quotient(from_start) + 1, outputs)};
+// Calls f(std::integral_constant<PoolKind, kind>).
+template <class F>
+void with_kind(PoolKind kind, F f) {
+    switch (kind) {
+        case PoolKind::max: return f(std::integral_constant<PoolKind, PoolKind::max>{});
+        case PoolKind::maxabs: return f(std::integral_constant<PoolKind, PoolKind::maxabs>{});
+        case PoolKind::avg: return f(std::integral_constant<PoolKind, PoolKind::avg>{});
+    }
 }
 
 }  // namespace
@@ -48,13 +56,11 @@ __global__ void pool_forward_kernel(float* __restrict__ out, const float* __rest
         float* to = out + index_t((channel * s.outputs_y + y) * s.outputs_x + x) * s.images + image;
         for (int n = 0; n < count; n += L)
             with_lanes<V>(count - n, [&](auto lanes) {
-                V pooled = splat<V>(kind == PoolKind::max ? -INFINITY : 0.f);
+                V pooled = splat<V>(kOfNone<kind>);
                 const float* row = from + n;
                 for (int i = 0; i < h; ++i, row += next_row)
-                    for (int j = 0; j < w; ++j) {
-                        const V v = load<V>(row + index_t(j) * s.images, lanes);
-                        pooled = kind == PoolKind::max ? max_lanes(v, pooled) : pooled + v;
-                    }
+                    for (int j = 0; j < w; ++j)
+                        pooled = pool<kind>(pooled, load<V>(row + index_t(j) * s.images, lanes));
                 if (kind == PoolKind::avg) pooled *= share;
                 store(to + n, activate(neuron, pooled), lanes);
             });
@@ -83,7 +89,7 @@ __global__ void pool_backward_kernel(float* __restrict__ dinp, const float* __re
                         const index_t from = map + index_t(i * s.outputs_x + j) * s.images + n;
                         const V pooled = load<V>(out + from, lanes);
                         const V dy = activate_backward(neuron, load<V>(dout + from, lanes), pooled);
-                        if (kind == PoolKind::max) {
+                        if (kind != PoolKind::avg) {
                             dx += pixel == pooled ? dy : zero;
                         } else {
                             const Range h = window(s, i, s.height), w = window(s, j, s.width);
@@ -100,12 +106,10 @@ void pool_forward(float* out, const float* inp, PoolSizes s, PoolKind kind, Neur
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         const PixelMap<T> outputs(s.channels, s.outputs_y, s.outputs_x, s.images);
-        if (kind == PoolKind::max)
-            launch<pool_forward_kernel<T, PoolKind::max>>(outputs.shape(), stream, out, inp, s, outputs,
-                                                          neuron);
-        else
-            launch<pool_forward_kernel<T, PoolKind::avg>>(outputs.shape(), stream, out, inp, s, outputs,
-                                                          neuron);
+        with_kind(kind, [&](auto known) {
+            launch<pool_forward_kernel<T, known.value>>(outputs.shape(), stream, out, inp, s, outputs,
+                                                        neuron);
+        });
     });
 }
 
@@ -115,11 +119,9 @@ void pool_backward(float* dinp, const float* dout, const float* inp, const float
         using T = decltype(tuning);
         const PixelMap<T> inputs(s.channels, s.height, s.width, s.images);
         const Divisor stride(s.stride);
-        if (kind == PoolKind::max)
-            launch<pool_backward_kernel<T, PoolKind::max>>(inputs.shape(), stream, dinp, dout, inp, out,
-                                                           s, inputs, stride, neuron, accumulate);
-        else
-            launch<pool_backward_kernel<T, PoolKind::avg>>(inputs.shape(), stream, dinp, dout, inp, out,
-                                                           s, inputs, stride, neuron, accumulate);
+        with_kind(kind, [&](auto known) {
+            launch<pool_backward_kernel<T, known.value>>(inputs.shape(), stream, dinp, dout, inp, out,
+                                                         s, inputs, stride, neuron, accumulate);
+        });
     });
 }
