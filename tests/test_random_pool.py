@@ -61,6 +61,20 @@ def test_every_pixel_of_a_window_is_as_likely(guarded, rng):
         assert (np.abs(share - expected) < 5 * np.sqrt(expected / images)).all()
 
 
+def test_fewer_outputs_than_usual(guarded, rng):
+    """`outputsX` of the layer files: every output takes a pixel of its window, gradients go there."""
+    settings = settings_of(rng, 2, 2, 1)
+    x = rng.permutation(2 * 9 * 9 * 5).reshape(2, 9, 9, 5).astype(np.float32)
+    out, dinp = guarded.out(2, 3, 3, 5), guarded.out(*x.shape)
+    ops.random_pool_forward(out, guarded.inp(x), **settings)
+    ops.random_pool_backward(dinp, guarded.inp(np.ones(out.shape)), **settings)
+    for y, x_, window in pool.windows(x.shape, out.shape, 2, 2, 1):
+        taken = out.numpy()[:, None, None, y, x_] == x[window]
+        np.testing.assert_array_equal(taken, dinp.numpy()[window] == 1)
+        assert (taken.sum(axis=(1, 2)) == 1).all()
+    assert dinp.numpy().sum() == out.size
+
+
 def test_draws_follow_the_step(guarded, rng):
     x = guarded.inp(rng.standard_normal((3, 9, 9, 33), np.float32))
     settings = settings_of(rng, 3, 2, 0)

@@ -159,10 +159,11 @@ __global__ void lrn_blocked_backward_kernel(float* __restrict__ dinp, const floa
                 products += x * load<V>(dout + c * plane + at, lanes);
             }
             const Inverse<V> inverse(norm.min_div + norm.scale * squares, norm.power);
-            const V pulls = 2 * norm.power * norm.scale * products * inverse.of_d;
+            const V pulls =
+                2 * norm.power * norm.scale * products * (inverse.of_d * inverse.of_power);
             for (int c = first; c < end; ++c) {
                 const V x = load<V>(inp + c * plane + at, lanes);
-                V dx = (load<V>(dout + c * plane + at, lanes) - x * pulls) * inverse.of_power;
+                V dx = load<V>(dout + c * plane + at, lanes) * inverse.of_power - x * pulls;
                 float* const to = dinp + c * plane + at;
                 if (accumulate) dx += load<V>(to, lanes);
                 store(to, dx, lanes);

@@ -83,7 +83,7 @@ __global__ void pool_backward_kernel(float* __restrict__ dinp, const float* __re
         for (int n = 0; n < count; n += L)
             with_lanes<V>(count - n, [&](auto lanes) {
                 const V zero = splat<V>(0.f), pixel = load<V>(inp + at + n, lanes);
-                V dx = accumulate ? load<V>(dinp + at + n, lanes) : zero;
+                V dx = zero;
                 for (int i = rows.first; i < rows.end; ++i)
                     for (int j = columns.first; j < columns.end; ++j) {
                         const index_t from = map + index_t(i * s.outputs_x + j) * s.images + n;
@@ -96,6 +96,7 @@ __global__ void pool_backward_kernel(float* __restrict__ dinp, const float* __re
                             dx += dy * (1.f / float((h.end - h.first) * (w.end - w.first)));
                         }
                     }
+                if (accumulate) dx += load<V>(dinp + at + n, lanes);
                 store(dinp + at + n, dx, lanes);
             });
     });

@@ -62,7 +62,7 @@ __global__ void random_pool_backward_kernel(float* __restrict__ dinp, const floa
         for (int n = 0; n < count; n += L)
             with_lanes<V>(count - n, [&](auto lanes) {
                 const V zero = splat<V>(0.f);
-                V dx = accumulate ? load<V>(dinp + at + n, lanes) : zero;
+                V dx = zero;
                 for (int i = rows.first; i < rows.end; ++i)
                     for (int j = columns.first; j < columns.end; ++j) {
                         const Range h = window(s, i, s.height), w = window(s, j, s.width);
@@ -72,6 +72,7 @@ __global__ void random_pool_backward_kernel(float* __restrict__ dinp, const floa
                         const float here = float((y - h.first) * across + x - w.first);
                         dx += wanted == here ? load<V>(dout + from, lanes) : zero;
                     }
+                if (accumulate) dx += load<V>(dinp + at + n, lanes);
                 store(dinp + at + n, dx, lanes);
             });
     });
