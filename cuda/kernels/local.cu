@@ -1,24 +1,24 @@
-// Locally connected layers and their gradients: as conv.cu, but each output position has its own
-// filters.
+// Locally connected layers and their gradients: as conv.cu, but each output position has filters of its
+// own.
 //
 //   inp      (channels, height, width, images)
 //   weights  (out_height * out_width, channels / groups, filter_height, filter_width, filters)
 //   bias     (filters, out_height, out_width)
 //   out      (filters, out_height, out_width, images)
 //
-// At position p, with the patch matrix P of conv.h:
+// At a position p, with the columns P[p] of the patch matrix (conv.h), which are its images:
 //
-//   forward           out[f][p, n]            = f([out +] sum over (ky, kx, c)  weights[p][c, ky,
-//   kx][f]
-//                                                         * P[ky, kx, c][p, n] + bias[f][p])
-//   backward_weights  dweights[p][c, ky, kx][f] = [dweights +] sum over n  P[ky, kx, c][p, n] *
-//   dout[f][p, n] backward_data     dinp[c][y, x, n]        = [dinp +] sum over (p that sees (y, x), f)
-//                                                        weights[p][c, ky, kx][f] * dout[f][p, n]
+//   forward           out[p] = f([out[p] +] weights[p]^T * P[p] + bias[p])       depth (ky, kx, c)
+//   backward_weights  dweights[p] = [dweights[p] +] P[p] * dout[p]^T             depth: images
+//   backward_data     dinp[q] = [dinp[q] +] sum over p  weights[p] * dout[p]     depth (p, f)
 //
-// Each is one matrix product per place (a position, or an input pixel), so all of them run through the
-// tile loop of conv.cu, whose columns are then the images of one place: a weight is read once for every
-// BN images. There are many products and they are small, hence the half-sized tiles of T::Local and no
-// cutting of the depth.
+// where q is an input pixel, and p runs over the positions that see it, with the weights of the tap
+// through which they do.
+//
+// Each is one matrix product per place (a position, or an input pixel), so that all of them run through
+// the tile loop of conv.cu, whose columns are now the images of one place: a weight is read once for
+// all images of a tile. There are many products and they are small, hence half-sized tiles on a GPU
+// (T::Local), and no depth is cut into parts.
 //
 // Thread map: a block has one tile of one place's product; blockIdx = ((place, tile), group).
 #include "../core/launch.h"
@@ -140,7 +140,7 @@ __global__ void __launch_bounds__(T::Local::threads)
         });
 }
 
-// The positions of one axis that see a pixel: position - i does through tap + i * stride, for i < count.
+// The positions of one axis that see a pixel: position - i, for i < count, through tap + i * stride.
 struct Seen {
     int position, tap, count;
 
