@@ -208,7 +208,10 @@ class Network:
         return self._gradient(pictures, self._last().sites[0].images).numpy()
 
     def state(self) -> dict[str, np.ndarray]:
-        """Copies of all values and velocities: name and name + ".velocity"."""
+        """Copies of all values and velocities: name and name + ".velocity".
+
+        Which channels randSparse layers see is not among them: it follows from the seed.
+        """
         values = {name: p.value.numpy() for name, p in self.parameters.items()}
         velocities = {f"{name}.velocity": p.velocity.numpy() for name, p in self.parameters.items()}
         return values | velocities

@@ -88,7 +88,8 @@ struct TileWalk {
 };
 
 // A tile of a patch matrix, kColumns wide. The columns are fixed; load_rows() goes down the rows.
-template <class V, int kThreads, int kColumns>
+// Unless it is kWhole only its first `columns` columns are ever put.
+template <class V, int kThreads, int kColumns, bool kWhole = true>
 class PatchTile {
     static constexpr int L = lane_count<V>;
     using Walk = TileWalk<L, kThreads, kColumns>;
@@ -96,9 +97,10 @@ class PatchTile {
    public:
     // Column (y, x) of the map reads the picture at (y * scale + origin_y, x * scale + origin_x).
     __device__ __forceinline__ PatchTile(const Pictures& pictures, const ColumnMap& map, int column0,
-                                         int scale, int origin_y, int origin_x)
-        : pictures_(pictures) {
+                                         int scale, int origin_y, int origin_x, int columns = kColumns)
+        : pictures_(pictures), columns_(columns) {
         UNROLL for (int j = 0; j < Walk::per_thread; ++j) {
+            if (is_beyond(j)) break;
             const Column c = column_at<L>(map, column0 + Walk::column(j));
             const int y = c.y * scale + origin_y, x = c.x * scale + origin_x;
             place_[j] = {y, x, pictures.offset(y, x, c.image), c.count};
@@ -115,6 +117,7 @@ class PatchTile {
             if (row.tap != tap) {  // which columns see the picture through this tap
                 tap = row.tap;
                 UNROLL for (int j = 0; j < Walk::per_thread; ++j) {
+                    if (is_beyond(j)) break;
                     const bool inside =
                         unsigned(place_[j].y + row.y) < unsigned(pictures_.height) &&
                         unsigned(place_[j].x + row.x) < unsigned(pictures_.width);
@@ -123,16 +126,22 @@ class PatchTile {
             }
             const float* from = pictures_.data + row.channel * pictures_.plane() +
                                 pictures_.offset(row.y, row.x, 0);
-            UNROLL for (int j = 0; j < Walk::per_thread; ++j)
+            UNROLL for (int j = 0; j < Walk::per_thread; ++j) {
+                if (is_beyond(j)) break;
                 put(r, Walk::column(j),
                     load<V>(from + place_[j].offset, row.channel < 0 ? 0 : count[j]));
+            }
         }
     }
 
    private:
+    __device__ __forceinline__ bool is_beyond(int j) const {
+        return !kWhole && Walk::column(j) >= columns_;
+    }
     struct Place {
         int y, x, offset, count;
     };
     Pictures pictures_;
+    int columns_;
     Place place_[Walk::per_thread];
 };

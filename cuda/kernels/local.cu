@@ -1,24 +1,24 @@
-// Locally connected layers and their gradients: as conv.cu, but each output position has its own
-// filters.
+// Locally connected layers and their gradients: as conv.cu, but each output position has filters of its
+// own.
 //
 //   inp      (channels, height, width, images)
 //   weights  (out_height * out_width, channels / groups, filter_height, filter_width, filters)
 //   bias     (filters, out_height, out_width)
 //   out      (filters, out_height, out_width, images)
 //
-// At position p, with the patch matrix P of conv.h:
+// At a position p, with the columns P[p] of the patch matrix (conv.h), which are its images:
 //
-//   forward           out[f][p, n]            = f([out +] sum over (ky, kx, c)  weights[p][c, ky,
-//   kx][f]
-//                                                         * P[ky, kx, c][p, n] + bias[f][p])
-//   backward_weights  dweights[p][c, ky, kx][f] = [dweights +] sum over n  P[ky, kx, c][p, n] *
-//   dout[f][p, n] backward_data     dinp[c][y, x, n]        = [dinp +] sum over (p that sees (y, x), f)
-//                                                        weights[p][c, ky, kx][f] * dout[f][p, n]
+//   forward           out[p] = f([out[p] +] weights[p]^T * P[p] + bias[p])       depth (ky, kx, c)
+//   backward_weights  dweights[p] = [dweights[p] +] P[p] * dout[p]^T             depth: images
+//   backward_data     dinp[q] = [dinp[q] +] sum over p  weights[p] * dout[p]     depth (p, f)
 //
-// Each is one matrix product per place (a position, or an input pixel), so all of them run through the
-// tile loop of conv.cu, whose columns are then the images of one place: a weight is read once for every
-// BN images. There are many products and they are small, hence the half-sized tiles of T::Local and no
-// cutting of the depth.
+// where q is an input pixel, and p runs over the positions that see it, with the weights of the tap
+// through which they do.
+//
+// Each is one matrix product per place (a position, or an input pixel), so that all of them run through
+// the tile loop of conv.cu, whose columns are now the images of one place: a weight is read once for
+// all images of a tile. There are many products and they are small, hence half-sized tiles on a GPU
+// (T::Local), and no depth is cut into parts.
 //
 // Thread map: a block has one tile of one place's product; blockIdx = ((place, tile), group).
 #include "../core/launch.h"
@@ -50,9 +50,13 @@ struct Corner {
         rows = smaller(Tile::BM, all_rows - m);
         columns = smaller(Tile::BN, all_columns - n);
     }
-    // Rows of A to fill: whole passes of the micro-kernel.
+    // Rows of A and columns of B to fill: whole passes of the micro-kernel.
     __device__ __forceinline__ int filled_rows() const {
         return Tile::in_registers ? Tile::BM : ceil_div(rows, Tile::RM) * Tile::RM;
+    }
+    __device__ __forceinline__ int filled_columns() const {
+        constexpr int kPass = Tile::RN * Tile::L;
+        return Tile::in_registers ? Tile::BN : ceil_div(columns, kPass) * kPass;
     }
 };
 
@@ -68,17 +72,23 @@ PatchRows patch_rows(const ConvSize& s) {
             Divisor(s.filter_width)};
 }
 
-// put(column, row, values) for `rows` rows of a matrix that is transposed on its way into a tile, in
-// squares of lanes; values[i] is from(row + i, column).
-template <class V, int kThreads, int kColumns, class From, class Put>
-__device__ __forceinline__ void load_transposed(int rows, const From& from, const Put& put) {
+// put(column, row, values) for a rows x columns matrix that is transposed on its way into a tile, in
+// squares of lanes; row_at(row) is where a row begins, or null for zeros. Of the tile's kColumns
+// columns `filled` are put.
+template <class V, int kThreads, int kColumns, class RowAt, class Put>
+__device__ __forceinline__ void load_transposed(int rows, int columns, int filled, const RowAt& row_at,
+                                                const Put& put) {
     constexpr int L = lane_count<V>;
     using Walk = TileWalk<L, kThreads, kColumns>;
     for (int r = Walk::first_row() * L; r < rows; r += Walk::row_step * L) {
-    UNROLL for (int j = 0; j < Walk::per_thread; ++j) {
-            const int column = Walk::column(j);
+        const float* from[L];
+    UNROLL for (int i = 0; i < L; ++i) from[i] = row_at(r + i);
+        UNROLL_ON_GPU for (int j = 0; j < Walk::per_thread; ++j) {
+            const int column = Walk::column(j), count = larger(0, columns - column);
+            if (column >= filled) break;
             V square[L];
-            UNROLL for (int i = 0; i < L; ++i) square[i] = from(r + i, column);
+            UNROLL for (int i = 0; i < L; ++i)
+                square[i] = from[i] ? load<V>(from[i] + column, count) : splat<V>(0.f);
             transpose(square);
             UNROLL for (int i = 0; i < L; ++i) put(column + i, r, square[i]);
         }
@@ -98,19 +108,20 @@ __global__ void __launch_bounds__(T::Local::threads)
 
     const Pictures pictures = {inp + index_t(group) * group_channels * s.height * s.width * s.images,
                                s.height, s.width, s.images};
-    const PatchTile<V, Tile::threads, Tile::BN> patches(
-        pictures, map, tile.n, 1, y * s.stride - s.padding, x * s.stride - s.padding);
+    const PatchTile<V, Tile::threads, Tile::BN, Tile::in_registers> patches(
+        pictures, map, tile.n, 1, y * s.stride - s.padding, x * s.stride - s.padding,
+        tile.filled_columns());
     // Row (tap, c) of A is row (c, tap) of the position's weights.
     const int tap_count = s.filter_height * s.filter_width, depth_all = taps.rows;
     const float* filters = weights + index_t(tile.place) * depth_all * s.filters +
                            group * group_filters + tile.m;
     auto load_a = [&](float* a, int k0, int depth) {
         load_transposed<V, Tile::threads, Tile::BM>(
-            depth,
-            [&](int k, int m) {
+            depth, tile.rows, tile.filled_rows(),
+            [&](int k) {
                 const PatchRow row = taps(k0 + k);
-                const float* from = filters + index_t(row.channel * tap_count + row.tap) * s.filters;
-                return load<V>(from + m, row.channel < 0 ? 0 : larger(0, tile.rows - m));
+                const index_t at = index_t(row.channel * tap_count + row.tap) * s.filters;
+                return row.channel < 0 ? nullptr : filters + at;
             },
             [&](int m, int k, V v) { store(a + a_index<Tile>(m, k), v); });
     };
@@ -129,7 +140,7 @@ __global__ void __launch_bounds__(T::Local::threads)
         });
 }
 
-// The positions of one axis that see a pixel: position - i does through tap + i * stride, for i < count.
+// The positions of one axis that see a pixel: position - i, for i < count, through tap + i * stride.
 struct Seen {
     int position, tap, count;
 
@@ -159,10 +170,10 @@ __global__ void __launch_bounds__(T::Local::threads)
     const Pictures gradients = {
         dout + index_t(group) * group_filters * s.out_height * s.out_width * s.images, s.out_height,
         s.out_width, s.images};
-    const PatchTile<V, Tile::threads, Tile::BN> patches(gradients, map, tile.n, 1, y.position,
-                                                        x.position);
+    const PatchTile<V, Tile::threads, Tile::BN, Tile::in_registers> patches(
+        gradients, map, tile.n, 1, y.position, x.position, tile.filled_columns());
     const int filter_size = s.filter_height * s.filter_width * s.filters;
-    auto load_a = [&](float* a, int k0, int) {
+    auto load_a = [&](float* a, int k0, int depth) {
         const float* from[WeightsWalk::per_thread];
         int count[WeightsWalk::per_thread];
         UNROLL for (int j = 0; j < WeightsWalk::per_thread; ++j) {
@@ -176,9 +187,11 @@ __global__ void __launch_bounds__(T::Local::threads)
         }
         for (int m = WeightsWalk::first_row(); m < tile.filled_rows(); m += WeightsWalk::row_step) {
             const index_t channel = index_t(tile.m + m) * filter_size;
-            UNROLL for (int j = 0; j < WeightsWalk::per_thread; ++j)
+            UNROLL_ON_GPU for (int j = 0; j < WeightsWalk::per_thread; ++j) {
+                if (WeightsWalk::column(j) >= depth) break;
                 store(a + a_index<Tile>(m, WeightsWalk::column(j)),
                       load<V>(from[j] + channel, m < tile.rows ? count[j] : 0));
+            }
         }
     };
     auto load_b = [&](float* b, int k0, int depth) {
@@ -211,20 +224,18 @@ __global__ void __launch_bounds__(T::LocalWeights::threads)
                                s.height, s.width, s.images};
     const float* gradients =
         dout + (index_t(group * group_filters + tile.n) * positions + tile.place) * s.images;
-    auto load_a = [&](float* a, int k0, int) {
-        const PatchTile<V, Tile::threads, Tile::BK> patches(
-            pictures, map, k0, 1, y * s.stride - s.padding, x * s.stride - s.padding);
+    auto load_a = [&](float* a, int k0, int depth) {
+        const PatchTile<V, Tile::threads, Tile::BK, Tile::in_registers> patches(
+            pictures, map, k0, 1, y * s.stride - s.padding, x * s.stride - s.padding, depth);
         patches.load_rows(taps, tile.m, tile.filled_rows(),
                           [&](int m, int k, V v) { store(a + a_index<Tile>(m, k), v); });
     };
     // dout has images contiguous and B wants filters so.
-    auto load_b = [&](float* b, int k0, int) {
+    auto load_b = [&](float* b, int k0, int depth) {
         load_transposed<V, Tile::threads, Tile::BK>(
-            Tile::in_registers ? Tile::BN : tile.columns,
-            [&](int f, int k) {
-                const int count = f < tile.columns ? s.images - k0 - k : 0;
-                return load<V>(gradients + index_t(f) * positions * s.images + k0 + k,
-                               larger(0, count));
+            tile.filled_columns(), s.images - k0, depth,
+            [&](int f) {
+                return f < tile.columns ? gradients + index_t(f) * positions * s.images + k0 : nullptr;
             },
             [&](int k, int f, V v) { store(b + k * Tile::stride_b + f, v); });
     };
