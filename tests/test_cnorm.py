@@ -72,7 +72,7 @@ def site_of(guarded, settings, shape, x, dout=None) -> Site:
     assert layer.output_shape([shape[:-1]]) == shape[:-1]
     scratch = {name: guarded.out(*shape) for name in layer.scratch([shape[:-1]])}
     site = Site(
-        layer, guarded.device, shape[-1], [guarded.inp(x)], guarded.out(*shape), {}, scratch, seed=0
+        layer, guarded.device, shape[-1], [guarded.inp(x)], guarded.out(*shape), {}, scratch, {}, seed=0
     )
     if dout is not None:
         site.dout = guarded.inp(dout)

@@ -262,7 +262,6 @@ PIXEL_LAYER_ERRORS = [
     ("type=crop startX=3 sizeX=14", r"\[pixels\] startY: 3 and 14 more are outside the 16 of 'data'"),
     ("type=crop startX=-1 sizeX=4", r"\[pixels\] startX: is -1, but must be at least 0"),
     ("type=rgb2lab center=2", r"\[pixels\] center: '2' is not 0 or 1"),
-    ("type=rgb2yuv center=1", r"\[pixels\] center: unknown key"),
 ]
 
 

@@ -38,7 +38,7 @@ def combinations() -> NetText:
     net = NetText()
     for name, gpu in (("a", 0), ("b", 1), ("c", 1)):
         conv(net, name, more=f"gpu={gpu}")
-    net.add("sum", "a,b,a", "type=eltsum coeffs=0.5,-1,2 neuron=relu")
+    net.add("sum", "a,b,a", "type=eltsum coeffs=0.3,-1.1,1.7 neuron=relu")
     net.add("max", "sum,b,c", "type=eltmax gpu=1")
     net.add("drop", "max", "type=dropout2", "keep=0.7")
     net.add("both", "sum,drop", "type=concat")

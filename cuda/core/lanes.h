@@ -97,6 +97,22 @@ __device__ __forceinline__ void with_lanes(index_t count, F f) {
         f(count);
 }
 
+// was + result, where result is rounded first: never fused with the multiplication that made it. Adding
+// to a gradient in place then gives the bits of a separate addition.
+template <class V>
+__device__ __forceinline__ V add_rounded(V was, V result) {
+#ifdef ALEXNET_RAW_CUDA
+    return __fadd_rn(was, result);
+#else
+#if defined(__x86_64__)
+    asm("" : "+x"(result));
+#elif defined(__aarch64__)
+    asm("" : "+w"(result));
+#endif
+    return was + result;
+#endif
+}
+
 // The value whose lane i is f(i).
 template <class V, class F>
 __device__ __forceinline__ V make_lanes(F f) {

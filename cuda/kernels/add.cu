@@ -8,7 +8,7 @@ __global__ void add_kernel(float* out, const float* inp, index_t n, float coeff,
     using V = typename T::V;
     for_each_lanes<T>(n, [&](index_t i, index_t count) {
         V sum = coeff * load<V>(inp + i, count);
-        if (accumulate) sum += load<V>(out + i, count);
+        if (accumulate) sum = add_rounded(load<V>(out + i, count), sum);
         store(out + i, sum, count);
     });
 }

@@ -61,7 +61,7 @@ __global__ void blur_kernel(float* __restrict__ out, const float* __restrict__ i
                     for (int i = 0; i < kSize; ++i)  // from the oldest row in the ring on
                         sum += taps.weight[i] * ring[(slot + 1 + i) % kSize][r];
                     float* to = out + (column + index_t(y) * width) * images + image + r * L;
-                    if (accumulate) sum += load<V>(to, lanes);
+                    if (accumulate) sum = add_rounded(load<V>(to, lanes), sum);
                     store(to, sum, lanes);
                 });
         };

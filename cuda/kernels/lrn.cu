@@ -118,7 +118,7 @@ __global__ void lrn_backward_kernel(float* __restrict__ dinp, const float* __res
             for (int k = 1; k < size; ++k) pulls += pull[k][r];
             V dx = scaled[slot_i][r] - factor * x[slot_i][r] * pulls;
             float* const to = dinp + i * plane + at;
-            if (accumulate) dx += load<V>(to, lanes);
+            if (accumulate) dx = add_rounded(load<V>(to, lanes), dx);
             store(to, dx, lanes);
         });
     });
@@ -165,7 +165,7 @@ __global__ void lrn_blocked_backward_kernel(float* __restrict__ dinp, const floa
                 const V x = load<V>(inp + c * plane + at, lanes);
                 V dx = load<V>(dout + c * plane + at, lanes) * inverse.of_power - x * pulls;
                 float* const to = dinp + c * plane + at;
-                if (accumulate) dx += load<V>(to, lanes);
+                if (accumulate) dx = add_rounded(load<V>(to, lanes), dx);
                 store(to, dx, lanes);
             }
         });

@@ -84,7 +84,7 @@ __global__ void neuron_backward_kernel(float* dinp, const float* dout, const flo
     for_each_lanes<T>(n, [&](index_t i, index_t count) {
         const V known = load<V>((from_inp ? inp : out) + i, count);
         const V dx = gradient_of(neuron, load<V>(dout + i, count), known, known);
-        store(dinp + i, accumulate ? load<V>(dinp + i, count) + dx : dx, count);
+        store(dinp + i, accumulate ? add_rounded(load<V>(dinp + i, count), dx) : dx, count);
     });
 }
 

@@ -84,7 +84,7 @@ __global__ void output_cost_backward_kernel(float* dy, const float* targets, con
         const index_t at = index_t(blockIdx.x) * images + n;
         V slope = factor * slope_of(kind, target_of<V>(kind, targets, blockIdx.x, images, n),
                                     load<V>(y + at, images - n));
-        if (accumulate) slope += load<V>(dy + at, images - n);
+        if (accumulate) slope = add_rounded(load<V>(dy + at, images - n), slope);
         store(dy + at, slope, images - n);
     }
 }

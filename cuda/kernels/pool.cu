@@ -96,7 +96,7 @@ __global__ void pool_backward_kernel(float* __restrict__ dinp, const float* __re
                             dx += dy * (1.f / float((h.end - h.first) * (w.end - w.first)));
                         }
                     }
-                if (accumulate) dx += load<V>(dinp + at + n, lanes);
+                if (accumulate) dx = add_rounded(load<V>(dinp + at + n, lanes), dx);
                 store(dinp + at + n, dx, lanes);
             });
     });

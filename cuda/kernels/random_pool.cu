@@ -72,7 +72,7 @@ __global__ void random_pool_backward_kernel(float* __restrict__ dinp, const floa
                         const float here = float((y - h.first) * across + x - w.first);
                         dx += wanted == here ? load<V>(dout + from, lanes) : zero;
                     }
-                if (accumulate) dx += load<V>(dinp + at + n, lanes);
+                if (accumulate) dx = add_rounded(load<V>(dinp + at + n, lanes), dx);
                 store(dinp + at + n, dx, lanes);
             });
     });

@@ -37,7 +37,7 @@ __global__ void rnorm_backward_kernel(float* __restrict__ dinp, const float* __r
         const V direct =
             load<V>(dout + i, count) * Inverse<V>(load<V>(denom + i, count), norm.power).of_power;
         V dx = direct - 2 * norm.power * norm.scale * load<V>(inp + i, count) * pulls;
-        if (accumulate) dx += load<V>(dinp + i, count);
+        if (accumulate) dx = add_rounded(load<V>(dinp + i, count), dx);
         store(dinp + i, dx, count);
     });
 }

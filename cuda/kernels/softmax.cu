@@ -43,7 +43,7 @@ __global__ void softmax_backward_kernel(float* dinp, const float* dout, const fl
     dot = block_reduce<T::threads>(dot, Sum{});
     for_each_class([&](index_t i) {
         V dx = load<V>(out + i, count) * (load<V>(dout + i, count) - dot);
-        if (accumulate) dx += load<V>(dinp + i, count);
+        if (accumulate) dx = add_rounded(load<V>(dinp + i, count), dx);
         store(dinp + i, dx, count);
     });
 }
