@@ -57,6 +57,7 @@ class Keys:
         self.present = values is not None
         self._values = {key.lower(): value.strip() for key, value in (values or {}).items()}
         self._asked: dict[str, str] = {}
+        self._notes: list[str] = []
 
     def __contains__(self, key: str) -> bool:
         return key.lower() in self._values
@@ -70,7 +71,7 @@ class Keys:
 
         cuda-convnet ignored keys that it did not know, and files of its time have some.
         """
-        ignored = []
+        ignored = list(self._notes)
         for key in filter(lambda key: key not in self._asked, self._values):
             absent = [asked for asked in self._asked if asked not in self._values]
             if close := difflib.get_close_matches(key, absent, n=1, cutoff=0.75):
@@ -132,6 +133,10 @@ class Keys:
             values = " or ".join(f"{key}={value}" for value in accepted)
             remedy = f"use {values}, or remove it" if accepted else "remove it"
             raise self.error(key, f"{self.text(key)!r} is not supported; {remedy}")
+
+    def note(self, key: str, message: str) -> None:
+        """Tell the user, with `finish`, what becomes of a key that is there."""
+        self._notes.append(f"{self.file} [{self.section}] {key}: {message}")
 
     def _get(self, key: str, default: Any, convert: Callable[[str], Any], kind: str) -> Any:
         self._asked[key.lower()] = key

@@ -170,6 +170,16 @@ def test_what_cuda_convnet_would_ignore_is_noted():
     )
 
 
+def test_what_has_no_effect_here_is_noted():
+    parameters = PARAMETERS.replace("[fc]\n", "[fc]\nquantB=half\nsuperEps=0.1\nsuperMom=0\n")
+    assert parse(DEFINITION, parameters).notes == (
+        "net.params.cfg [fc] superEps: has no effect on a net without replicas",
+        "net.params.cfg [fc] quantB: activations are exchanged between devices in full precision",
+    )
+    with pytest.raises(LayerFileError, match=r"\[fc\] quantB: 'quarter' is not one of half"):
+        parse(DEFINITION, parameters.replace("half", "quarter"))
+
+
 def test_parameters_have_shapes_starts_and_rates():
     spec = parse()
     shapes = spec.shapes()
@@ -391,7 +401,6 @@ PARAMETER_ERRORS = [
     ("epsW=0.1,0.2", "epsW=0.1", r"\[conv2\] epsW: 1 values, but the layer has 2 inputs"),
     ("wc=0.004", "wc=-1", r"\[conv1\] wc: is -1.0, but must be at least 0"),
     ("wc=0.004", "wcc=0.004", r"\[conv1\] wcc: unknown key; did you mean wc"),
-    ("wc=0.004", "superEps=0.1", r"\[conv1\] superEps: '0.1' is not supported; use superEps=0"),
     ("dexp[", "xdexp[", r"\[conv1\] schedW: unknown schedule 'xdexp.*known are default, linear"),
     ("[fc]", "[fc9]", r"\[fc\] epsW: missing, and so is the whole section: add \[fc\] with epsW="),
     ("topk=5", "topk=0", r"\[logprob\] topk: is 0, but must be at least 1"),

@@ -15,6 +15,7 @@ from alexnet_raw.ini import Keys
 from alexnet_raw.layers.base import Shape, Site
 from alexnet_raw.layers.weights import WeightLayer
 from alexnet_raw.neuron import IDENT, Neuron
+from alexnet_raw.reference import philox
 
 
 class FilterLayer(WeightLayer):
@@ -118,13 +119,12 @@ class FilterLayer(WeightLayer):
         """The channels of input i that its groups see, (groups * filterChannels,) int32.
 
         As in cuda-convnet: a random permutation of all channels, cut into groups; then another one,
-        until all groups have theirs.
+        until all groups have theirs. Drawn from Philox: a checkpoint must find them again for ever.
         """
         key = zlib.crc32(f"{self.name}.randSparse.{i}".encode())
-        rng = np.random.default_rng([seed, key])
         permutations = self.groups[i] * self.filter_channels[i] // self.channels[i]
-        drawn = [rng.permutation(self.channels[i]) for _ in range(permutations)]
-        return np.concatenate(drawn).astype(np.int32)
+        draws = (philox.words(self.channels[i], seed, key, step) for step in range(permutations))
+        return np.concatenate([np.argsort(d, kind="stable") for d in draws]).astype(np.int32)
 
     def describe(self) -> str:
         size, stride, padding = self.sizes[0], self.strides[0], self.paddings[0]

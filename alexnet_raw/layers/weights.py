@@ -86,10 +86,12 @@ def read_rates(params: Keys, count: int) -> tuple[list[Rate], Rate]:
     decays = params.numbers("wc", count, 0.0, least=0)
     weights = [Rate(eps[i], momenta[i], decays[i], weight_schedule) for i in range(count)]
     bias = Rate(params.number("epsB", least=0), params.number("momB", least=0), 0.0, bias_schedule)
-    for key in ("superEps", "superMom"):
-        params.only(key, "0")
+    for key in ("superEps", "superMom"):  # of replicas that learn apart; here is one
+        if params.number(key, 0.0):
+            params.note(key, "has no effect on a net without replicas")
     for key in ("quantF", "quantB"):
-        params.only(key)
+        if params.choice(key, ("half",), None):
+            params.note(key, "activations are exchanged between devices in full precision")
     return weights, bias
 
 
