@@ -10,7 +10,6 @@
 #include "conv_size.h"
 #include "neuron.h"
 #include "norm.h"
-#include "pool.h"
 
 struct MapSizes {
     int channels, height, width, images;
@@ -55,6 +54,9 @@ void cnorm_backward(float* dinp, float* ddifferences, const float* dout, const f
 
 // ---- pool.cu: max and average pooling; every window holds a pixel; neuron is ident or relu backward
 enum class PoolKind { max, maxabs, avg };
+struct PoolSizes {
+    int channels, height, width, images, outputs_y, outputs_x, size, stride, start;
+};
 void pool_forward(float* out, const float* inp, PoolSizes sizes, PoolKind kind, Neuron neuron,
                   Stream stream);
 void pool_backward(float* dinp, const float* dout, const float* inp, const float* out, PoolSizes sizes,

@@ -12,6 +12,7 @@
 // pass gathers, so that its sums have a fixed order.
 #include "../core/pixel_map.h"
 #include "ops.h"
+#include "pool.h"
 
 namespace {
 

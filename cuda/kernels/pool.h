@@ -2,10 +2,7 @@
 #pragma once
 
 #include "../core/divisor.h"
-
-struct PoolSizes {
-    int channels, height, width, images, outputs_y, outputs_x, size, stride, start;
-};
+#include "ops.h"
 
 struct Range {
     int first, end;

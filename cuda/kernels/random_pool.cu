@@ -9,6 +9,7 @@
 #include "../core/philox.h"
 #include "../core/pixel_map.h"
 #include "ops.h"
+#include "pool.h"
 
 namespace {
 
