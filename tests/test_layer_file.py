@@ -271,6 +271,7 @@ PIXEL_LAYER_ERRORS = [
     ("type=rscale maxScale=2 tgtSize=17", r"\[pixels\] tgtSize: is 17, but must be between 8 and 16"),
     ("type=crop startX=3 sizeX=14", r"\[pixels\] startY: 3 and 14 more are outside the 16 of 'data'"),
     ("type=crop startX=-1 sizeX=4", r"\[pixels\] startX: is -1, but must be at least 0"),
+    ("type=pool pool=rand sizeX=4096 stride=1", r"\[pixels\] sizeX: is 4096, but at most 4095 with"),
     ("type=rgb2lab center=2", r"\[pixels\] center: '2' is not 0 or 1"),
 ]
 
@@ -334,6 +335,7 @@ def test_hs_can_be_disabled():
 
 # Each case: what to replace in the definition, by what, and what the error must say.
 DEFINITION_ERRORS = [
+    ("channels=8\nsize=5", "channels=8\nsize=33", r"\[norm1\] size: is 33, but at most 32 channels"),
     ("neuron=relu", "neurn=relu", r"net.layers.cfg \[conv1\] neurn: unknown key; did you mean neuron"),
     ("filters=8", "", r"\[conv1\] filters: missing: add filters="),
     ("filters=8", "filters=eight", r"\[conv1\] filters: 'eight' is not a whole number"),

@@ -177,7 +177,7 @@ def test_arguments(select: str | None, extra: list[str]) -> list[str]:
 MUTATION_TESTS = {
     "cuda/core/tile_loop.h": "tests/test_conv.py::test_forward",
     "cuda/core/reduce.h": "tests/test_logloss.py",  # two sums in a row share their memory
-    "cuda/kernels/rnorm.cu": "tests/test_rnorm.py",
+    "cuda/kernels/box_sums.h": "tests/test_rnorm.py",
 }
 
 

@@ -6,6 +6,8 @@ from alexnet_raw import ops
 from alexnet_raw.ini import Keys
 from alexnet_raw.layers.base import Layer, Shape, Site, register
 
+LARGEST_SLIDING = 32  # kLargestLrnSize of cuda/kernels/ops.h
+
 
 @register("cmrnorm")
 class Lrn(Layer):
@@ -27,6 +29,10 @@ class Lrn(Layer):
             "min_div": params.number("minDiv", 1.0, least=1e-6),
             "blocked": keys.flag("blocked", False),
         }
+        if self.settings["size"] > LARGEST_SLIDING and not self.settings["blocked"]:
+            raise keys.error(
+                "size", f"is {self.settings['size']}, but at most {LARGEST_SLIDING} channels"
+            )
 
     def output_shape(self, inputs: list[Shape]) -> Shape:
         self.check_channels(self.channels, inputs)

@@ -9,6 +9,8 @@ from alexnet_raw.geometry import pool_output_size
 from alexnet_raw.ini import Keys
 from alexnet_raw.layers.base import Layer, Shape, Site, register
 
+LARGEST_RANDOM = 4095  # kLargestRandomPool of cuda/kernels/ops.h
+
 
 @register("pool")
 class Pool(Layer):
@@ -30,6 +32,8 @@ class Pool(Layer):
         self.is_random = self.kind == "rand"
         self.fuses = () if self.is_random else Pool.fuses
         self.stream = zlib.crc32(self.name.encode())
+        if self.is_random and self.size > LARGEST_RANDOM:
+            raise keys.error("sizeX", f"is {self.size}, but at most {LARGEST_RANDOM} with pool=rand")
         if self.start <= -self.size:
             raise keys.error("start", f"the first window, {self.size} wide, misses the picture")
 
