@@ -65,15 +65,6 @@ def test_large_inputs_do_not_overflow(guarded):
         np.testing.assert_allclose(out.numpy(), np.where(x == 0, middle, want), atol=3e-9, rtol=1e-6)
 
 
-@pytest.mark.parametrize("n", [1, 5, 31, 129, 4099])
-def test_noisy_relu(guarded, rng, n):
-    x = rng.standard_normal(n, np.float32)
-    draws = {"seed": int(rng.integers(2**63)), "layer": 3, "step": 11}
-    out = guarded.out(n)
-    ops.noisy_relu(out, guarded.inp(x), **draws)
-    assert_close(out, reference.noisy_relu(x, **draws), 2e-5)
-
-
 def test_other_ops_refuse_neurons_that_they_do_not_apply(guarded):
     arrays = [guarded.out(3, 2), guarded.out(3, 2), guarded.out(3, 2)]
     with pytest.raises(ValueError, match="ident, relu and tanh: run others as a pass of their own"):

@@ -1,4 +1,4 @@
-"""output_cost.cu and one_hot.cu against reference/output_cost.py."""
+"""output_cost.cu against reference/output_cost.py."""
 
 from __future__ import annotations
 
@@ -67,14 +67,6 @@ def test_reference_gradient(rng, kind):
     targets, out = draw(rng, kind, (4, 3))
     want = numerical_gradient(lambda y: reference.forward(targets, y, kind), out, np.full(3, 0.7 / 3))
     assert_close(reference.backward(targets, out, kind, 0.7), want, 1e-6)
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_one_hot(guarded, rng, shape):
-    labels = rng.integers(-1, shape[0] + 1, shape[1], np.int32)  # also some that are no class
-    out = guarded.out(*shape)
-    ops.one_hot(out, guarded.inp(labels))
-    np.testing.assert_array_equal(out.numpy(), reference.one_hot(labels, shape[0]))
 
 
 def test_bad_arguments(guarded):
