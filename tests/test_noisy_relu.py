@@ -16,4 +16,4 @@ def test_noisy_relu(guarded, rng, n):
     draws = {"seed": int(rng.integers(2**63)), "layer": 3, "step": 11}
     out = guarded.out(n)
     ops.noisy_relu(out, guarded.inp(x), **draws)
-    assert_close(out, reference.noisy_relu(x, **draws), 2e-5)
+    assert_close(out, reference.noisy_relu(x, **draws), terms=np.abs(x) + 1)  # a sum that may cancel
