@@ -73,6 +73,14 @@ def load(path: str | Path) -> Checkpoint:
         return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, metadata)  # noqa: SIM118
 
 
+def load_tensor(path: str | Path, name: str) -> np.ndarray | None:
+    """One tensor of a checkpoint, without reading the others; None if it has none of that name."""
+    path = locate(path)
+    load_metadata(path)  # raises CheckpointError
+    with safe_open(path, framework="numpy") as file:
+        return file.get_tensor(name) if name in file.keys() else None  # noqa: SIM118
+
+
 def load_metadata(path: str | Path) -> dict[str, Any]:
     """The JSON of a checkpoint, without reading its tensors. Raises CheckpointError."""
     path = locate(path)

@@ -89,8 +89,8 @@ def _from_checkpoint(function: str, layer: str, parameter: str, params: list[str
         raise ValueError(
             "write checkpoint.weights(FILE) or checkpoint.biases(FILE), and ,LAYER if need be"
         )
-    tensors = checkpoint.load(params[0]).tensors
     name = f"{params[1] if len(params) == 2 else layer}.{parameter}"
-    if name not in tensors:
+    values = checkpoint.load_tensor(params[0], name)
+    if values is None:
         raise ValueError(f"{params[0]} has no {name}")
-    return tensors[name]
+    return values

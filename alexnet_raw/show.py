@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from alexnet_raw.layers import Layer, Shape
 from alexnet_raw.net_spec import NetSpec
@@ -34,7 +35,7 @@ class Row:
     device: int
 
 
-def rows(spec: NetSpec, batch_size: int, input_shape: Shape | None = None) -> list[Row]:
+def rows(spec: NetSpec, batchprod: int, input_shape: Shape | None = None) -> list[Row]:
     """The layers in order. memory: what training holds for a batch, in outputs, gradients,
     further arrays, and three arrays (value, gradient, velocity) for each parameter."""
     shapes, places, wanted = spec.shapes(input_shape), spec.places(), spec.wants_gradient()
@@ -43,17 +44,17 @@ def rows(spec: NetSpec, batch_size: int, input_shape: Shape | None = None) -> li
         inputs = [shapes[name] for name in layer.inputs]
         parameters = sum(p.size for p in layer.parameters(inputs) if not p.source)
         copies = 2 if layer.name in wanted and not layer.is_cost else 1
-        held = copies * _size(shapes[layer.name]) + sum(map(_size, layer.scratch(inputs).values()))
-        memory = FLOAT * (held * batch_size + 3 * parameters)
+        held = copies * prod(shapes[layer.name]) + sum(map(prod, layer.scratch(inputs).values()))
+        memory = FLOAT * (held * batchprod + 3 * parameters)
         place = places[layer.name]
         adds = layer.mult_adds(inputs)
         table.append(Row(layer, shapes[layer.name], parameters, adds, memory, place))
     return table
 
 
-def table(spec: NetSpec, batch_size: int, devices: list[str], input_shape: Shape | None = None) -> str:
+def table(spec: NetSpec, batchprod: int, devices: list[str], input_shape: Shape | None = None) -> str:
     """The table as text. devices: names such as "cpu", on which the gpu numbers are folded."""
-    layers = rows(spec, batch_size, input_shape)
+    layers = rows(spec, batchprod, input_shape)
     cells = [HEADER]
     for row in layers:
         cells.append(
@@ -85,7 +86,7 @@ def table(spec: NetSpec, batch_size: int, devices: list[str], input_shape: Shape
     notes = [f"note: {note}" for note in spec.notes]
     explanation = (
         f"output: channels x height x width. mult-adds: forward, one picture. "
-        f"memory: training with batches of {batch_size}."
+        f"memory: training with batches of {batchprod}."
     )
     return "\n".join([f"net {spec.name}", *lines, explanation, *notes])
 
@@ -96,11 +97,3 @@ def millions(count: int) -> str:
 
 def megabytes(count: int) -> str:
     return f"{count / 2**20:,.1f} MiB"
-
-
-def _size(shape: Shape) -> int:
-    """Elements for one picture."""
-    size = 1
-    for length in shape:
-        size *= length
-    return size

@@ -6,6 +6,7 @@ batch size, which hold its arrays on its device.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
@@ -60,10 +61,18 @@ class Layer:
         self.neuron: Neuron = IDENT
         if self.input_count != 0 and not self.is_cost:
             self.neuron = keys.parsed("neuron", Neuron.parse, IDENT)
+        # Random draws follow the name, not the place in the file or the device.
+        self.stream = zlib.crc32(self.name.encode())
 
     def output_shape(self, inputs: list[Shape]) -> Shape:
-        """Shape of the output for inputs of these shapes; LayerFileError if they do not fit."""
-        self.check_maps(inputs)
+        """Shape of the output for inputs of these shapes; LayerFileError if they do not fit.
+
+        Here that of the first input, whose channels must be those that the file says, if it does.
+        """
+        if isinstance(self.channels, int):
+            self.check_channels(self.channels, inputs)
+        else:
+            self.check_maps(inputs)
         return inputs[0]
 
     def parameters(self, inputs: list[Shape]) -> list[ParameterSpec]:
@@ -141,6 +150,11 @@ class Site:
     fused_cost: tuple[Array, float] | None = None  # labels or targets, and coeff, of the cost above
     train: bool = False
     step: int = 0
+
+    @property
+    def draws(self) -> dict[str, int]:
+        """The stream of random numbers of this layer and step, as ops take it."""
+        return {"seed": self.seed, "layer": self.layer.stream, "step": self.step}
 
     def value(self, name: str) -> Array:
         return self.parameters[name].value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alexnet_raw import ops
 from alexnet_raw.ini import Keys
-from alexnet_raw.layers.base import Layer, Shape, Site, register
+from alexnet_raw.layers.base import Layer, Site, register
 
 
 @register("blur")
@@ -20,10 +20,6 @@ class Blur(Layer):
         self.settings = {"size": size, "stdev": keys.number("stdev")}
         if not 0 < self.settings["stdev"] < float("inf"):
             raise keys.error("stdev", f"is {self.settings['stdev']}, but must be above 0")
-
-    def output_shape(self, inputs: list[Shape]) -> Shape:
-        self.check_channels(self.channels, inputs)
-        return inputs[0]
 
     def describe(self) -> str:
         return "{size}x{size}, stdev {stdev:g}".format(**self.settings)

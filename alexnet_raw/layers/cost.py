@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import ClassVar
 
 from alexnet_raw import ops
@@ -93,13 +94,13 @@ class TargetCost(CostLayer):
 
     def output_shape(self, inputs: list[Shape]) -> Shape:
         super().output_shape(inputs)
-        targets, outputs = (_features(shape) for shape in inputs)
+        targets, outputs = (prod(shape) for shape in inputs)
         if targets not in (1, outputs) or (targets == 1 and inputs[0] != () and outputs != 1):
             raise self.error("inputs", f"{self.inputs[0]!r} has {targets} outputs, not {outputs}")
         return ()
 
     def scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
-        one_hot = {"targets": (_features(inputs[1]),)} if inputs[0] == () else {}
+        one_hot = {"targets": (prod(inputs[1]),)} if inputs[0] == () else {}
         return {"loss": (), **one_hot}
 
     def forward(self, site: Site) -> None:
@@ -178,7 +179,7 @@ class GatedSumOfSquares(CostLayer):
 
     def output_shape(self, inputs: list[Shape]) -> Shape:
         super().output_shape(inputs)
-        if inputs[0] == () or _features(inputs[0]) != 1:
+        if inputs[0] == () or prod(inputs[0]) != 1:
             raise self.error("inputs", f"{self.inputs[0]!r}, the gates, must have one output")
         return ()
 
@@ -205,10 +206,3 @@ class GatedSumOfSquares(CostLayer):
                 coeff=self.coeff,
                 accumulate=wanted.accumulate,
             )
-
-
-def _features(shape: Shape) -> int:
-    size = 1
-    for side in shape:
-        size *= side
-    return size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import ClassVar
 
 from alexnet_raw import ops
@@ -27,8 +26,6 @@ class Dropout(Layer):
             raise where.error("keep", f"is {self.keep}, but must be above 0 and at most 1")
         if not params.flag("enable", True):
             self.keep = 1.0
-        # The mask follows the name, not the place in the file or the device.
-        self.stream = zlib.crc32(self.name.encode())
 
     def describe(self) -> str:
         return f"keep {self.keep:g}"
@@ -44,13 +41,7 @@ class Dropout(Layer):
             ops.dropout_backward(wanted.array, site.dout, **self._mask(site))
 
     def _mask(self, site: Site) -> dict:
-        return {
-            "keep": self.keep,
-            "seed": site.seed,
-            "layer": self.stream,
-            "step": site.step,
-            "inverted": self.is_inverted,
-        }
+        return {"keep": self.keep, "inverted": self.is_inverted, **site.draws}
 
 
 @register("dropout")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alexnet_raw import ops
 from alexnet_raw.ini import Keys
-from alexnet_raw.layers.base import Layer, Shape, Site, register
+from alexnet_raw.layers.base import Layer, Site, register
 
 LARGEST_SLIDING = 32  # kLargestLrnSize of cuda/kernels/ops.h
 
@@ -33,10 +33,6 @@ class Lrn(Layer):
             raise keys.error(
                 "size", f"is {self.settings['size']}, but at most {LARGEST_SLIDING} channels"
             )
-
-    def output_shape(self, inputs: list[Shape]) -> Shape:
-        self.check_channels(self.channels, inputs)
-        return inputs[0]
 
     def describe(self) -> str:
         return f"over {self.settings['size']} channels{', blocked' * self.settings['blocked']}"

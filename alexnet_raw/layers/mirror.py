@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alexnet_raw import ops
 from alexnet_raw.ini import Keys
-from alexnet_raw.layers.base import Layer, Shape, Site, register
+from alexnet_raw.layers.base import Layer, Site, register
 
 
 @register("href")
@@ -14,10 +14,6 @@ class Mirror(Layer):
     def __init__(self, keys: Keys, params: Keys):
         super().__init__(keys, params)
         self.channels = keys.integer("channels", least=1)
-
-    def output_shape(self, inputs: list[Shape]) -> Shape:
-        self.check_channels(self.channels, inputs)
-        return inputs[0]
 
     def forward(self, site: Site) -> None:
         ops.mirror(site.out, site.inputs[0])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
-
 from alexnet_raw import ops
 from alexnet_raw.ini import Keys
 from alexnet_raw.layers.base import Layer, Site, flat, less_targets, register
@@ -26,14 +24,13 @@ class NeuronLayer(Layer):
         super().__init__(keys, params)
         self.is_noisy = self.neuron.kind == "nrelu"
         self.function = RELU if self.is_noisy else self.neuron
-        self.stream = zlib.crc32(self.name.encode())
 
     def describe(self) -> str:
         return str(self.neuron)
 
     def forward(self, site: Site) -> None:
         if self.is_noisy and site.train:
-            ops.noisy_relu(site.out, site.inputs[0], seed=site.seed, layer=self.stream, step=site.step)
+            ops.noisy_relu(site.out, site.inputs[0], **site.draws)
         else:
             ops.neuron_forward(site.out, site.inputs[0], neuron=self.function)
 

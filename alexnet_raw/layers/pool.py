@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
-
 from alexnet_raw import ops
 from alexnet_raw.geometry import pool_output_size
 from alexnet_raw.ini import Keys
@@ -31,7 +29,6 @@ class Pool(Layer):
         self.outputs = keys.integer("outputsX", 0, least=0)
         self.is_random = self.kind == "rand"
         self.fuses = () if self.is_random else Pool.fuses
-        self.stream = zlib.crc32(self.name.encode())
         if self.is_random and self.size > LARGEST_RANDOM:
             raise keys.error("sizeX", f"is {self.size}, but at most {LARGEST_RANDOM} with pool=rand")
         if self.start <= -self.size:
@@ -55,7 +52,7 @@ class Pool(Layer):
 
     def forward(self, site: Site) -> None:
         if self.is_random and site.train:
-            ops.random_pool_forward(site.out, site.inputs[0], **self._windows(), **self._draws(site))
+            ops.random_pool_forward(site.out, site.inputs[0], **self._windows(), **site.draws)
         else:
             kind = "avg" if self.is_random else self.kind
             ops.pool_forward(site.out, site.inputs[0], kind=kind, **self._windows(), neuron=self.neuron)
@@ -65,7 +62,7 @@ class Pool(Layer):
             return
         settings = {**self._windows(), "accumulate": wanted.accumulate}
         if self.is_random:
-            ops.random_pool_backward(wanted.array, site.dout, **settings, **self._draws(site))
+            ops.random_pool_backward(wanted.array, site.dout, **settings, **site.draws)
         else:
             ops.pool_backward(
                 wanted.array,
@@ -79,6 +76,3 @@ class Pool(Layer):
 
     def _windows(self) -> dict:
         return {"size": self.size, "stride": self.stride, "start": self.start}
-
-    def _draws(self, site: Site) -> dict:
-        return {"seed": site.seed, "layer": self.stream, "step": site.step}

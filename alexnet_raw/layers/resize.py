@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -108,7 +107,6 @@ class RandomScale(ResizingLayer):
         self.largest = keys.number("maxScale")
         self.between("maxScale", self.largest, 1, 2)
         self.size = keys.integer("tgtSize", least=1)
-        self.stream = zlib.crc32(self.name.encode())
 
     def output_size(self, size: Shape) -> Shape:
         self.between("tgtSize", self.size, int(min(size) / self.largest), min(size))

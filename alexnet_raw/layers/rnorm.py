@@ -23,10 +23,6 @@ class Rnorm(Layer):
             "min_div": params.number("minDiv", 1.0, least=1e-6),
         }
 
-    def output_shape(self, inputs: list[Shape]) -> Shape:
-        self.check_channels(self.channels, inputs)
-        return inputs[0]
-
     def scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
         return {"denominators": inputs[0]}
 

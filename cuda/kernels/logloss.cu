@@ -11,17 +11,11 @@
 // NaN and error 1, and no gradient of its own; a NaN probability is never right.
 //
 // probs (classes, images), labels (images,), loss, top1, topk (images,).
-#include <cfloat>
-
 #include "../core/launch.h"
 #include "../core/reduce.h"
 #include "../core/tuning.h"
+#include "cost.h"
 #include "ops.h"
-
-template <class V>
-__device__ __forceinline__ V at_least_smallest(V p) {  // keeps a NaN
-    return p < FLT_MIN ? splat<V>(FLT_MIN) : p;
-}
 
 template <class V>
 __device__ __forceinline__ V error_in_top(float k, V greater, V equal) {

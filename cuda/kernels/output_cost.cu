@@ -8,33 +8,27 @@
 //   crossent   -t log y                           -t / y
 //   crossent2  -t log y - (1 - t) log(1 - y)      (y - t) / (y (1 - y))
 //   rflickr    log(1 + (y - t)^2)                 2 (y - t) / (1 + (y - t)^2)
-//   sum2       y^2                                2 y                           no targets
-//   gsum2      g y^2                              2 g y                         targets are one row:
-//   g[n]
+//   sum2       y^2                                2 y               no targets
+//   gsum2      g y^2                              2 g y             targets are one row: g[n]
 //
 // Logarithms and divisors are kept above the smallest normal float, as in logloss.cu.
 // y, dy (features, images); targets the same or (1, images); loss (images,).
-#include <cfloat>
-
 #include "../core/launch.h"
 #include "../core/reduce.h"
 #include "../core/tuning.h"
+#include "cost.h"
 #include "ops.h"
 
 namespace {
 
 template <class V>
-__device__ __forceinline__ V normal(V v) {  // keeps a NaN
-    return v < FLT_MIN ? splat<V>(FLT_MIN) : v;
-}
-
-template <class V>
 __device__ __forceinline__ V cost_of(OutputCost kind, V t, V y) {
     const V one = splat<V>(1.f), d = y - t;
     switch (kind) {
-        case OutputCost::crossent: return -t * log_lanes(normal(y));
+        case OutputCost::crossent: return -t * log_lanes(at_least_smallest(y));
         case OutputCost::crossent2:
-            return -t * log_lanes(normal(y)) - (one - t) * log_lanes(normal(one - y));
+            return -t * log_lanes(at_least_smallest(y)) -
+                   (one - t) * log_lanes(at_least_smallest(one - y));
         case OutputCost::rflickr: return log1p_lanes(d * d);
         default: return t * y * y;
     }
@@ -44,8 +38,8 @@ template <class V>
 __device__ __forceinline__ V slope_of(OutputCost kind, V t, V y) {
     const V one = splat<V>(1.f), d = y - t;
     switch (kind) {
-        case OutputCost::crossent: return -t / normal(y);
-        case OutputCost::crossent2: return d / normal(y * (one - y));
+        case OutputCost::crossent: return -t / at_least_smallest(y);
+        case OutputCost::crossent2: return d / at_least_smallest(y * (one - y));
         case OutputCost::rflickr: return 2.f * d / (one + d * d);
         default: return 2.f * t * y;
     }
