@@ -31,6 +31,7 @@ class Model:
         self.net, self.classes, self.statistics = net, classes, statistics
         self.content_size = content_size
         self.crop = input_shape(net.spec)[1]
+        self.picture_size = statistics.mean_image.shape[1]
         self._mean = net.input_device.upload(statistics.mean_image)
         self._inputs: dict[int, Array] = {}  # by the number of pictures
 
@@ -118,7 +119,7 @@ class Model:
             content = data.prepare_file(path, self.content_size)
         except data.PictureError as error:
             raise ValueError(f"{path}: {error}") from error
-        side = self.statistics.mean_image.shape[1]
+        side = self.picture_size
         border = side - self.content_size
         margins = (border // 2, border - border // 2)
         picture = np.pad(content, (margins, margins, (0, 0)))[None]
@@ -141,6 +142,7 @@ class Model:
             device.upload(batch.flips),
             self._mean,
             device.upload(batch.noise),
+            scale=batch.scale,
         )
         return images, device.upload(batch.labels)
 

@@ -50,6 +50,11 @@ class NetSpec:
         return self.pictures.crop
 
     @property
+    def picture_size(self) -> int | None:
+        """The side that pictures are prepared to, if its file says so."""
+        return self.pictures.size
+
+    @property
     def channels(self) -> int | None:
         """Channels of the pictures, if the file of a layer that reads them says so."""
         for layer in self:

@@ -19,7 +19,6 @@ from alexnet_raw.plateau import Plateau
 from alexnet_raw.run_settings import (
     EMBEDDED,
     Settings,
-    input_shape,
     load_spec,
     new_folder,
     open_sources,
@@ -49,7 +48,13 @@ class Run:
         train, validation = sources
         size, crop = settings.batch_size, model.crop
         self.train_loader = data.Loader(
-            train, size, crop, seed=settings.seed, statistics=model.statistics, threads=threads
+            train,
+            size,
+            crop,
+            seed=settings.seed,
+            augmentation=settings.augmentation(train),
+            statistics=model.statistics,
+            threads=threads,
         )
         self.val_loader = (
             data.Loader(validation, size, crop, train=False, threads=threads) if validation else None
@@ -77,7 +82,7 @@ class Run:
         spec = load_spec(settings.net, settings.params, settings.crop)
         settings = settings.resolved(spec)
         folder = new_folder(folder, spec.name)
-        sources = open_sources(settings.data, input_shape(spec)[1])
+        sources = open_sources(settings.data, settings.size)
         classes = sources[0].classes
         spec = with_outputs(spec, settings.outputs, len(classes))
         statistics = data.statistics(sources[0], threads=threads)
@@ -104,7 +109,7 @@ class Run:
             state = saved.metadata["run"]
             settings = replace(Settings(**state["settings"]), **changes)
             model = Model.restore(saved, path, devices, settings.batch_size)
-            sources = open_sources(settings.data, model.crop, model.classes)
+            sources = open_sources(settings.data, model.picture_size, model.classes)
             run = cls(settings, model, sources, path.parent, path, threads)
             run._set_state(state)
         except KeyError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,8 +10,13 @@ from alexnet_raw import checkpoint, data, layer_file
 from alexnet_raw.layer_file import LayerFileError
 from alexnet_raw.net_spec import NetSpec
 
-PAPER = (90, 128)  # epochs, batch size
-SUITED = {"alexnet-mini": (10, 32)}  # the same for packaged nets that other numbers suit better
+PAPER = {"epochs": 90, "batch_size": 128}
+PLAIN = {"mirror": False, "colour_noise": "none"}  # pictures as they are
+SUITED = {  # what suits packaged nets, where it differs from the defaults
+    "alexnet-mini": {"epochs": 10, "batch_size": 32},
+    "cifar10": {"epochs": 12, **PLAIN},
+    "cifar10-lrn": {"epochs": 12, **PLAIN},
+}
 EMBEDDED = "the embedded Fashion-MNIST"
 
 
@@ -25,6 +31,11 @@ class Settings:
     params: str | None = None  # the layer-parameter file of such a file
     data: str | None = None  # a folder; None is the embedded Fashion-MNIST
     crop: int | None = None  # width and height of the net's input; None: as its file says
+    size: int | None = None  # side that pictures are prepared to; None: as its file says, or 8/7 crop
+    mirror: bool | None = None  # mirror images in training; None: as suits the data
+    colour_noise: str | None = None  # one of data.NOISES; None: as suits the data
+    noise_until: float = 1.0  # the part of the run that has colour noise
+    shared_crops: int = 1  # pictures in a row that share a crop and a mirror
     outputs: int | str | None = None  # of the last layer; "auto": as many as the data has classes
     epochs: int | None = None
     batch_size: int | None = None
@@ -34,21 +45,32 @@ class Settings:
     save_every: int = 1  # epochs
 
     def resolved(self, spec: NetSpec) -> Settings:
-        """With epochs, batch size, schedule and an absolute path of the data.
+        """With all that the net decides, and an absolute path of the data.
 
         A file of constant rates means the paper's plateau schedule.
         """
-        path = self.data and str(Path(self.data).expanduser().resolve())
-        epochs, batch_size = SUITED.get(self.net, PAPER)
         scheduled = any(rate.schedule.kind != "default" for rate in weight_rates(spec))
-        schedule = self.schedule or ("file" if scheduled else "plateau")
-        return replace(
-            self,
-            data=path,
-            epochs=self.epochs or epochs,
-            batch_size=self.batch_size or batch_size,
-            schedule=schedule,
-        )
+        suited = {
+            **PAPER,
+            "size": spec.picture_size or data.picture_size(input_shape(spec)[1]),
+            "schedule": "file" if scheduled else "plateau",
+            **SUITED.get(self.net, {}),
+        }
+        missing = {name: value for name, value in suited.items() if getattr(self, name) is None}
+        path = self.data and str(Path(self.data).expanduser().resolve())
+        return replace(self, data=path, **missing)
+
+    def augmentation(self, source: data.Source) -> data.Augmentation:
+        """How the training pictures are varied: as suits them, unless settings say otherwise."""
+        augmentation = replace(source.augmentation, shared_crops=self.shared_crops)
+        if self.mirror is not None:
+            augmentation = replace(augmentation, flip=self.mirror)
+        if self.colour_noise is not None:
+            augmentation = replace(augmentation, noise=self.colour_noise)
+        if self.noise_until < 1:
+            last = math.ceil(self.noise_until * self.epochs)
+            augmentation = replace(augmentation, noise_epochs=last)
+        return augmentation
 
 
 def weight_rates(spec: NetSpec) -> list:
@@ -106,10 +128,9 @@ def with_outputs(spec: NetSpec, wish: int | str | None, classes: int) -> NetSpec
 
 
 def open_sources(
-    path: str | None, crop: int, classes: list[str] | None = None
+    path: str | None, size: int, classes: list[str] | None = None
 ) -> tuple[data.Source, data.Source | None]:
-    """Training and validation pictures (None where there are none)."""
-    size = data.picture_size(crop)
+    """Training and validation pictures (None where there are none), prepared to size x size."""
     train = data.open(path, "train", size=size, classes=classes)
     try:
         return train, data.open(path, "val", size=size, classes=train.classes)

@@ -7,6 +7,7 @@ With progress p in 0..1 over the whole run and tgtFactor t the base rate is mult
     dexp     t^(-i/(numSteps-1)), i = floor(p*numSteps)   the same in numSteps equal stairs
     jdexp    as dexp, but where 0.2 < p < 0.9, in the second half of a stair that is not the first,
              the geometric mean of its rate and the one before
+    stairs   [p1:f1,p2:f2,...]: 1 until p1, then f1 until p2, ...; ours, for what was done by hand
 noiseStdev s multiplies by 1 + s |g|, g a normal draw for each step, the same when the run is repeated.
 """
 
@@ -16,6 +17,7 @@ import re
 import struct
 import zlib
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -26,6 +28,7 @@ KINDS = {
     "exp": ("tgtFactor", "noiseStdev"),
     "dexp": ("tgtFactor", "noiseStdev", "numSteps"),
     "jdexp": ("tgtFactor", "noiseStdev", "numSteps"),
+    "stairs": ("at:factor", "..."),
 }
 
 
@@ -37,6 +40,7 @@ class Schedule:
     factor: float = 1.0
     steps: int = 2
     noise: float = 0.0
+    stairs: tuple[tuple[Fraction, float], ...] = ()  # (progress, factor from there on), ascending
 
     @classmethod
     def parse(cls, text: str) -> Schedule:
@@ -46,6 +50,8 @@ class Schedule:
             known = ", ".join(map(_form, KINDS))
             raise ValueError(f"unknown schedule {text!r}: known are {known}")
         kind = match[1]
+        if kind == "stairs":
+            return cls(kind, stairs=_stairs(text, match[2] or ""))
         values = _arguments(text, kind, match[2] or "")
         if KINDS[kind] and "tgtFactor" not in values:
             raise ValueError(f"schedule {text!r}: no tgtFactor; write {_form(kind)}")
@@ -73,6 +79,8 @@ class Schedule:
             return (1 - p) + p / self.factor
         if self.kind == "exp":
             return self.factor**-p
+        if self.kind == "stairs":
+            return next((factor for at, factor in reversed(self.stairs) if p >= float(at)), 1.0)
         if self.kind in ("dexp", "jdexp"):
             stair = min(int(p * self.steps), self.steps - 1)
             if self.kind == "jdexp" and stair and 0.2 < p < 0.9 and p * self.steps > stair + 0.5:
@@ -83,6 +91,8 @@ class Schedule:
     def __str__(self) -> str:
         if self.kind == "default":
             return self.kind
+        if self.kind == "stairs":
+            return f"stairs[{','.join(f'{at}:{factor:g}' for at, factor in self.stairs)}]"
         steps = f",numSteps={self.steps}" if self.kind in ("dexp", "jdexp") else ""
         noise = f",noiseStdev={self.noise:g}" if self.noise else ""
         return f"{self.kind}[tgtFactor={self.factor:g}{noise}{steps}]"
@@ -106,6 +116,25 @@ def _arguments(text: str, kind: str, inside: str) -> dict[str, float]:
         except ValueError:
             raise ValueError(f"schedule {text!r}: {item!r} is not a number") from None
     return values
+
+
+def _stairs(text: str, inside: str) -> tuple[tuple[Fraction, float], ...]:
+    """The pairs between the brackets; a place may be written as a fraction, 25/91."""
+    stairs = []
+    for item in filter(None, map(str.strip, inside.split(","))):
+        at, _, factor = item.partition(":")
+        try:
+            stairs.append((Fraction(at.strip()), float(factor)))
+        except (ValueError, ZeroDivisionError):
+            raise ValueError(
+                f"schedule {text!r}: {item!r} is not a part of the run and a factor, such as 25/91:0.1"
+            ) from None
+    places = [at for at, _ in stairs]
+    if not stairs or sorted(set(places)) != places or not 0 <= places[0] <= places[-1] <= 1:
+        raise ValueError(f"schedule {text!r}: the places must ascend between 0 and 1")
+    if not all(factor >= 0 for _, factor in stairs):
+        raise ValueError(f"schedule {text!r}: factors must be at least 0")
+    return tuple(stairs)
 
 
 def _form(kind: str) -> str:

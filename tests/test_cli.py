@@ -246,7 +246,7 @@ def test_predict(workspace, tmp_path, capsys):
     path = tmp_path / "one.png"
     Image.fromarray(pixels).save(path)
     model = Model.load("runs/tiny", parse_devices("cpu"), 1)
-    source = data.open("pictures", "val", size=data.picture_size(model.crop))
+    source = data.open("pictures", "val", size=model.picture_size)
     batch = next(data.Loader(source, 1, model.crop, train=False).epoch(0, 1))
     np.testing.assert_array_equal(model.read(str(path)).pictures, batch.pictures)
     expected = lines(model.probabilities(batch)[0], model.classes, top=5)

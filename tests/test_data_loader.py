@@ -18,7 +18,7 @@ from alexnet_raw.data.augmentation import colour_noise
 from .data_pictures import write_folder
 
 FIELDS = ("pictures", "labels", "offsets", "flips", "noise", "indices")
-ALL = data.Augmentation(random_crop=True, flip=True, noise_std=0.1)
+ALL = data.Augmentation(noise="deviations")
 
 
 class Numbers:
@@ -125,7 +125,7 @@ def test_seed_and_epoch_change_everything():
 
 def test_switching_one_thing_off_leaves_the_other_draws():
     whole = joined(loader().epoch(0))
-    quiet = joined(loader(augmentation=data.Augmentation(True, False, 0.0)).epoch(0))
+    quiet = joined(loader(augmentation=data.Augmentation(flip=False)).epoch(0))
     assert np.array_equal(whole["indices"], quiet["indices"])
     assert np.array_equal(whole["offsets"], quiet["offsets"])
     assert not quiet["flips"].any() and not quiet["noise"].any() and whole["noise"].all()
@@ -146,8 +146,36 @@ def test_draws_are_spread_evenly():
 
 def test_colour_noise_is_the_papers_formula(rng):
     alphas = rng.standard_normal((7, 3)).astype(np.float32)
-    want = [STATISTICS.eigenvectors @ (a * STATISTICS.std_devs) for a in alphas]
-    assert np.allclose(colour_noise(alphas, STATISTICS), want, rtol=1e-5, atol=1e-5)
+    deviations, vectors = STATISTICS.std_devs, STATISTICS.eigenvectors
+    want = [vectors @ (a * deviations) for a in alphas]
+    assert np.allclose(colour_noise(alphas, deviations, vectors), want, rtol=1e-5, atol=1e-5)
+
+
+def test_eigenvalues_are_of_pixels_between_0_and_1():
+    text, ran = (
+        joined(loader(augmentation=data.Augmentation(noise=noise)).epoch(0))["noise"]
+        @ STATISTICS.eigenvectors
+        for noise in ("eigenvalues", "deviations")
+    )
+    variances = (STATISTICS.std_devs / 255) ** 2  # of such pixels
+    assert np.allclose(text / 255 / variances, ran / STATISTICS.std_devs, rtol=1e-3)
+
+
+def test_the_authors_noise_lowers_the_contrast_until_it_ends():
+    augmentation = data.Augmentation(noise="deviations", noise_epochs=2)
+    with_noise, without = (next(loader(augmentation=augmentation).epoch(e)) for e in (1, 2))
+    assert with_noise.scale == pytest.approx(1 / 1.1) and with_noise.noise.all()
+    assert without.scale == 1 and not without.noise.any()
+
+
+def test_shared_crops(seed):
+    augmentation = data.Augmentation(shared_crops=7)
+    draws = joined(loader(count=50, seed=seed, augmentation=augmentation).epoch(0))
+    for first in range(0, 50, 7):
+        for name in ("offsets", "flips"):
+            group = draws[name][first : first + 7]
+            assert (group == group[0]).all()
+    assert len(np.unique(draws["offsets"], axis=0)) > 2
 
 
 def test_evaluation_is_the_plain_centre():
@@ -190,6 +218,10 @@ def test_wrong_arguments(options, message):
 def test_wrong_noise():
     with pytest.raises(ValueError, match="noise_std=-1"):
         data.Augmentation(noise_std=-1)
+    with pytest.raises(ValueError, match="noise='pca': must be one of none, eigenvalues"):
+        data.Augmentation(noise="pca")
+    with pytest.raises(ValueError, match="shared_crops=0"):
+        data.Augmentation(shared_crops=0)
 
 
 def test_whole_picture_as_crop(tmp_path, rng):

@@ -37,6 +37,14 @@ def test_jdexp_jumps_halfway_between_stairs():
     assert [schedule.factor_at(p) for p in progress] == pytest.approx(wanted)
 
 
+def test_stairs_are_the_drops_of_run_145():
+    weights = Schedule.parse("stairs[25/91:0.1, 51/91:0.01,79/91:0.001]")
+    epochs = (0, 24, 25, 50, 51, 78, 79, 90)
+    rates = [0.01 * weights.factor_at(epoch * 7 / (91 * 7)) for epoch in epochs]
+    assert rates == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
+    assert Schedule.parse("stairs[0.5:0]").factor_at(0.75) == 0, "frozen from there on"
+
+
 def test_noise_is_the_same_whenever_a_run_is_repeated():
     quiet, noisy = Schedule.parse("exp[10]"), Schedule.parse("exp[10,0.5]")
     progress = [i / 4096 for i in range(4096)]
@@ -53,6 +61,7 @@ def test_noise_is_the_same_whenever_a_run_is_repeated():
         "linear[tgtFactor=4]",
         "dexp[tgtFactor=250,numSteps=4]",
         "jdexp[tgtFactor=4,noiseStdev=0.5,numSteps=3]",
+        "stairs[25/91:0.1,1/2:0.01]",
     ],
 )
 def test_text_round_trips(text):
@@ -72,6 +81,12 @@ def test_text_round_trips(text):
         ("exp[ten]", "'ten' is not a number"),
         ("exp[target=10]", "unexpected 'target=10'"),
         ("linear[1,0,3]", "unexpected '3'"),
+        ("stairs[]", "must ascend"),
+        ("stairs[0.5:0.1,0.5:0.2]", "must ascend"),
+        ("stairs[1.5:0.1]", "between 0 and 1"),
+        ("stairs[0.1]", "'0.1' is not a part of the run and a factor, such as 25/91:0.1"),
+        ("stairs[1/0:1]", "is not a part"),
+        ("stairs[0.1:-1]", "factors must be at least 0"),
     ],
 )
 def test_mistakes(text, message):

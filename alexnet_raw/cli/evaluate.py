@@ -60,9 +60,8 @@ def run(args: argparse.Namespace) -> int:
     saved = checkpoint.load(path)
     where = args.data or saved.metadata["run"]["settings"]["data"]
     model = Model.restore(saved, path, options.devices(args), args.batch_size)
-    size = data.picture_size(model.crop)
     try:
-        source = data.open(where, args.split, size=size, classes=model.classes)
+        source = data.open(where, args.split, size=model.picture_size, classes=model.classes)
     except data.NoValidationPictures as error:
         raise ValueError(f"{error}; --split train evaluates the training pictures") from error
     loader = data.Loader(source, args.batch_size, model.crop, train=False, threads=args.threads)

@@ -35,6 +35,10 @@ FIXED = {  # what a resumed run keeps
     "--net": "net",
     "--params": "params",
     "--crop": "crop",
+    "--size": "size",
+    "--mirror": "mirror",
+    "--colour-noise": "colour_noise",
+    "--shared-crops": "shared_crops",
     "--init-module": "init_module",
     "--classes": "outputs",
     "--batch-size": "batch_size",
@@ -91,6 +95,32 @@ def add(command: argparse.ArgumentParser) -> None:
         help="of weights, order, crops and dropout; the same seed repeats the run bit for bit "
         "(default: 1)",
     )
+    pictures = command.add_argument_group("how pictures are varied")
+    pictures.add_argument(
+        "--size",
+        metavar="N",
+        type=options.integer(1),
+        help="prepare pictures to N x N pixels, of which the net sees random crops (default: as its "
+        "file says, or 8/7 of the crop: 256 for 224)",
+    )
+    pictures.add_argument(
+        "--mirror",
+        action=argparse.BooleanOptionalAction,
+        help="mirror half of the pictures (default: yes, but not IDX files, which may be digits)",
+    )
+    pictures.add_argument(
+        "--colour-noise",
+        choices=("none", "eigenvalues", "deviations"),
+        help="shift the colours of each picture along the principal components: by eigenvalues as in "
+        "the paper's text, by deviations as its authors ran it (default: eigenvalues; IDX files: "
+        "none)",
+    )
+    pictures.add_argument(
+        "--shared-crops",
+        metavar="N",
+        type=options.integer(1),
+        help="draw crop and mirror once for N pictures in a row; the authors ran 32 (default: 1)",
+    )
     where = command.add_argument_group("where")
     options.add_machine(where)
     where.add_argument(
@@ -135,8 +165,8 @@ def run(args: argparse.Namespace) -> int:
         args.checkpoint = args.resume
         path = options.find_checkpoint(args)
         return training.train(Run.resume(path, options.devices(args), args.threads, **changes))
-    names = (field.name for field in fields(Settings))
-    chosen = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    names = {field.name for field in fields(Settings)}
+    chosen = {name: v for name, v in vars(args).items() if name in names and v is not None}
     run = Run.start(
         Settings(**chosen), options.devices(args), args.output, args.checkpoint, args.threads
     )

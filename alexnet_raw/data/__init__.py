@@ -10,7 +10,7 @@
 Warnings about single pictures go to the logger "alexnet_raw.data.picture_folder".
 """
 
-from .augmentation import NO_AUGMENTATION, Augmentation, ten_views
+from .augmentation import NO_AUGMENTATION, NOISES, Augmentation, ten_views
 from .errors import DataError, NoValidationPictures, PictureError
 from .idx_folder import IdxFolder
 from .loader import Batch, Loader
@@ -21,6 +21,7 @@ from .sources import Source, picture_size
 from .sources import open_source as open
 
 __all__ = [
+    "NOISES",
     "NO_AUGMENTATION",
     "UNREADABLE",
     "Augmentation",

@@ -42,7 +42,7 @@ class IdxFolder:
         self.folder = Path(folder)
         self.split = split
         self.picture_shape = (size, size, 3)
-        self.augmentation = Augmentation(random_crop=True, flip=flip, noise_std=0.0)
+        self.augmentation = Augmentation(flip=flip)
         self.broken: dict[str, str] = {}
         images_file = _find(self.folder, split, "images")
         if images_file is None:

@@ -31,6 +31,7 @@ class Batch:
     flips: np.ndarray  # (N,) uint8, 1 = mirrored
     noise: np.ndarray  # (N, C) float32, to add, in pixel units
     indices: np.ndarray  # (N,) int64, in the source
+    scale: float = 1.0  # to multiply the pictures by, after adding
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -72,7 +73,7 @@ class Loader:
             raise ValueError(f"threads={threads}: must be 1 or more")
         if augmentation is None:
             augmentation = source.augmentation if train else NO_AUGMENTATION
-        if augmentation.noise_std > 0 and statistics is None:
+        if augmentation.has_noise(epoch=0) and statistics is None:
             raise ValueError("colour noise needs statistics=data.statistics(source)")
         self.source = source
         self.batch_size = batch_size
@@ -141,6 +142,7 @@ class Loader:
             draws.flips[here],
             draws.noise[here],
             indices,
+            draws.scale,
         )
         readable = labels != UNREADABLE
         return batch if readable.all() else _select(batch, readable)
@@ -155,4 +157,5 @@ def _select(batch: Batch, keep: np.ndarray) -> Batch:
         batch.flips[keep],
         batch.noise[keep],
         batch.indices[keep],
+        batch.scale,
     )

@@ -35,7 +35,7 @@ class PictureFolder:
     Hidden files and folders are ignored.
     """
 
-    augmentation = Augmentation(random_crop=True, flip=True, noise_std=0.1)
+    augmentation = Augmentation(noise="eigenvalues")
 
     def __init__(
         self,

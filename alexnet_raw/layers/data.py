@@ -10,8 +10,8 @@ from alexnet_raw.layers.base import Layer, register
 class Data(Layer):
     """Pictures (channels, height, width, images) or labels (images,). Has no gradient.
 
-    `crop` is ours: the size of the pictures the net was made for, used where the caller names
-    none. It may be left out.
+    `crop` and `size` are ours, and used where the caller names none: the net sees crop x crop pixels
+    of pictures that were prepared to size x size. Both may be left out.
     """
 
     input_count = 0
@@ -20,3 +20,4 @@ class Data(Layer):
         super().__init__(keys, params)
         self.is_labels = keys.choice("dataIdx", ("0", "1")) == "1"
         self.crop: int | None = keys.integer("crop", None, least=1)
+        self.size: int | None = keys.integer("size", None, least=self.crop or 1)
