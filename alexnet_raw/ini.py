@@ -19,14 +19,19 @@ class LayerFileError(ValueError):
     """A layer or parameter file that cannot be used; the message says where and what to do."""
 
 
-def read_ini(text: str, file: str) -> dict[str, dict[str, str]]:
-    """Section name -> key in lower case -> value, in file order. `file` is used in errors."""
+def read_ini(text: str, file: str, fold_case: bool = True) -> dict[str, dict[str, str]]:
+    """Section name -> key in lower case -> value, in file order. `file` is used in errors.
+
+    Without fold_case keys stay as they are written.
+    """
     parser = configparser.ConfigParser(
         interpolation=None,
         comment_prefixes=("#", ";"),
         inline_comment_prefixes=("#", ";"),
         default_section="",
     )
+    if not fold_case:
+        parser.optionxform = str
     try:
         parser.read_string(text, file)
     except configparser.DuplicateSectionError as e:

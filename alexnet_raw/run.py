@@ -19,7 +19,7 @@ from alexnet_raw.plateau import Plateau
 from alexnet_raw.run_settings import (
     EMBEDDED,
     Settings,
-    load_spec,
+    chosen_net,
     new_folder,
     open_sources,
     weight_rates,
@@ -79,8 +79,7 @@ class Run:
         threads: int | None = None,
     ) -> Run:
         """A new run, with first weights drawn from the seed. Reads the pictures' mean image."""
-        spec = load_spec(settings.net, settings.params, settings.crop)
-        settings = settings.resolved(spec)
+        spec, settings = chosen_net(settings)
         folder = new_folder(folder, spec.name)
         sources = open_sources(settings.data, settings.size)
         classes = sources[0].classes

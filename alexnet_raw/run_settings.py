@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from alexnet_raw import checkpoint, data, layer_file
+from alexnet_raw import checkpoint, data, layer_file, recipes
 from alexnet_raw.layer_file import LayerFileError
 from alexnet_raw.net_spec import NetSpec
 
@@ -31,11 +32,13 @@ class Settings:
     params: str | None = None  # the layer-parameter file of such a file
     data: str | None = None  # a folder; None is the embedded Fashion-MNIST
     crop: int | None = None  # width and height of the net's input; None: as its file says
+    recipe: str | None = None  # one of recipes.RECIPES, which brings its own net
+    differences: tuple[str, ...] = ()  # of recipes.DIFFERENCES, those of that recipe
     size: int | None = None  # side that pictures are prepared to; None: as its file says, or 8/7 crop
     mirror: bool | None = None  # mirror images in training; None: as suits the data
     colour_noise: str | None = None  # one of data.NOISES; None: as suits the data
-    noise_until: float = 1.0  # the part of the run that has colour noise
-    shared_crops: int = 1  # pictures in a row that share a crop and a mirror
+    noise_until: float | None = None  # the part of the run that has colour noise; None: all
+    shared_crops: int | None = None  # pictures in a row that share a crop and a mirror; None: 1
     outputs: int | str | None = None  # of the last layer; "auto": as many as the data has classes
     epochs: int | None = None
     batch_size: int | None = None
@@ -44,19 +47,21 @@ class Settings:
     seed: int = 1
     save_every: int = 1  # epochs
 
-    def resolved(self, spec: NetSpec) -> Settings:
-        """With all that the net decides, and an absolute path of the data.
+    def resolved(self, spec: NetSpec, suited: dict[str, Any] | None = None) -> Settings:
+        """With all that is still None as it suits the net, and an absolute path of the data.
 
         A file of constant rates means the paper's plateau schedule.
         """
         scheduled = any(rate.schedule.kind != "default" for rate in weight_rates(spec))
-        suited = {
+        defaults = {
             **PAPER,
+            "noise_until": 1.0,
+            "shared_crops": 1,
             "size": spec.picture_size or data.picture_size(input_shape(spec)[1]),
             "schedule": "file" if scheduled else "plateau",
-            **SUITED.get(self.net, {}),
+            **(suited or {}),
         }
-        missing = {name: value for name, value in suited.items() if getattr(self, name) is None}
+        missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
         path = self.data and str(Path(self.data).expanduser().resolve())
         return replace(self, data=path, **missing)
 
@@ -113,6 +118,17 @@ def load_spec(net: str, params: str | None = None, crop: int | None = None) -> N
     else:
         spec = layer_file.load_packaged(net)
     return spec.with_crop(crop) if crop else spec
+
+
+def chosen_net(settings: Settings) -> tuple[NetSpec, Settings]:
+    """The net that settings name, and the settings with all that it decides."""
+    if settings.recipe:
+        spec, suited = recipes.build(settings.recipe, settings.differences)
+        spec = spec.with_crop(settings.crop) if settings.crop else spec
+    else:
+        spec = load_spec(settings.net, settings.params, settings.crop)
+        suited = SUITED.get(settings.net, {})
+    return spec, settings.resolved(spec, suited)
 
 
 def with_outputs(spec: NetSpec, wish: int | str | None, classes: int) -> NetSpec:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from alexnet_raw import checkpoint
+from alexnet_raw import checkpoint, recipes
 
 if TYPE_CHECKING:
     from alexnet_raw.device import Device
@@ -67,6 +67,41 @@ def add_net(command: argparse.ArgumentParser, default: str) -> None:
         help="a Python file with functions that the layer-definition file names as initWFunc or "
         "initBFunc: it is executed (may be given several times)",
     )
+
+
+def add_recipe(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--recipe",
+        choices=tuple(recipes.RECIPES),
+        help="train alexnet as the paper's text says (paper), as its authors ran it (2012: rates lowered "
+        "by hand; 2012-auto: by a schedule)",
+    )
+    differences = ", ".join(recipes.DIFFERENCES)
+    command.add_argument(
+        "--with",
+        dest="more",
+        metavar="LIST",
+        type=names,
+        help=f"switch on single differences between the two: {differences}",
+    )
+    command.add_argument("--without", metavar="LIST", type=names, help="switch off single ones")
+
+
+def names(text: str) -> list[str]:
+    """An argparse type: a comma list."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def recipe(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings that --recipe, --with and --without make."""
+    if args.recipe is None:
+        if args.more or args.without:
+            raise ValueError("--with and --without change a recipe: choose one with --recipe")
+        return {}
+    if args.net or args.params:
+        raise ValueError("--recipe brings its own net, alexnet: leave --net and --params out")
+    differences = recipes.chosen(args.recipe, args.more or (), args.without or ())
+    return {"recipe": args.recipe, "differences": differences}
 
 
 def init_module(text: str) -> str:

@@ -24,11 +24,11 @@ def add(command: argparse.ArgumentParser) -> None:
         "net",
         metavar="NET",
         nargs="?",
-        default="alexnet",
         help="a packaged net (alexnet, alexnet-2012, alexnet-1tower, alexnet-mini) or a "
         "layer-definition file (default: alexnet)",
     )
     command.add_argument("--params", metavar="FILE", help="the layer-parameter file of such a file")
+    options.add_recipe(command)
     command.add_argument(
         "--crop",
         metavar="N",
@@ -55,9 +55,12 @@ def add(command: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from alexnet_raw import show
-    from alexnet_raw.run_settings import load_spec
+    from alexnet_raw.run_settings import Settings, chosen_net, load_spec
 
-    spec = load_spec(args.net, args.params, args.crop)
+    if chosen := options.recipe(args):
+        spec, _ = chosen_net(Settings(**chosen, crop=args.crop))
+    else:
+        spec = load_spec(args.net or "alexnet", args.params, args.crop)
     if args.classes:
         spec = spec.with_classes(args.classes)
     shape = None if spec.crop else (spec.channels or 3, 224, 224)

@@ -19,6 +19,8 @@ examples:
   alexnet-raw train
   alexnet-raw train --epochs 3 --devices cpu,cpu --output runs/quick
   alexnet-raw train --net alexnet --data pictures --devices cuda:0
+  alexnet-raw train --recipe 2012 --data imagenet --devices cuda:0,cuda:1
+  alexnet-raw train --recipe paper --with first-weights,layer-order --data imagenet
   alexnet-raw train --net my.layers.cfg --params my.params.cfg --data pictures --classes auto
   alexnet-raw train --resume runs/alexnet-mini
 
@@ -34,6 +36,9 @@ rates with it, biases included.
 FIXED = {  # what a resumed run keeps
     "--net": "net",
     "--params": "params",
+    "--recipe": "recipe",
+    "--with": "more",
+    "--without": "without",
     "--crop": "crop",
     "--size": "size",
     "--mirror": "mirror",
@@ -53,6 +58,7 @@ FIXED = {  # what a resumed run keeps
 def add(command: argparse.ArgumentParser) -> None:
     what = command.add_argument_group("what to train")
     options.add_net(what, "alexnet-mini")
+    options.add_recipe(what)
     options.add_data(what, options.EMBEDDED)
     what.add_argument(
         "--classes",
@@ -168,7 +174,11 @@ def run(args: argparse.Namespace) -> int:
     names = {field.name for field in fields(Settings)}
     chosen = {name: v for name, v in vars(args).items() if name in names and v is not None}
     run = Run.start(
-        Settings(**chosen), options.devices(args), args.output, args.checkpoint, args.threads
+        Settings(**{**chosen, **options.recipe(args)}),
+        options.devices(args),
+        args.output,
+        args.checkpoint,
+        args.threads,
     )
     return training.train(run)
 

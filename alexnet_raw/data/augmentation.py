@@ -126,9 +126,7 @@ def draw_epoch(
     return EpochDraws(order, offsets, flips, noise, scale)
 
 
-def colour_noise(
-    alphas: np.ndarray, strengths: np.ndarray, eigenvectors: np.ndarray
-) -> np.ndarray:
+def colour_noise(alphas: np.ndarray, strengths: np.ndarray, eigenvectors: np.ndarray) -> np.ndarray:
     """(N, C) random factors to (N, C) additions: alphas times strengths, along the components.
 
     Written as a sum of columns, not a matrix product, whose rounding may vary with N.
