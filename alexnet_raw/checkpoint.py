@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-FILE_NAME = "checkpoint.safetensors"  # in the folder of a run
+FILE_NAME = "checkpoint.safetensors"  # the newest, in the folder of a run
+BEST = "best.safetensors"  # of lowest validation error
+OF_EPOCH = "epoch-{:04}.safetensors"
 FORMAT = "alexnet-raw checkpoint 1"
 KEY = "alexnet_raw"  # the header entry that holds the JSON
 
@@ -121,6 +124,28 @@ def newest(runs: str | Path = "runs") -> Path | None:
     """The checkpoint written last under the folder of runs, if there is any."""
     found = sorted(Path(runs).glob(f"*/{FILE_NAME}"), key=lambda file: file.stat().st_mtime)
     return found[-1] if found else None
+
+
+def copy(path: Path, target: Path) -> None:
+    """Gives a checkpoint a second name, which stays when the first is written again. Atomic."""
+    temporary = target.with_name(f".{target.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, temporary)
+    os.replace(temporary, target)
+
+
+def of_epochs(folder: Path) -> list[Path]:
+    """The checkpoints of single epochs in a run's folder, oldest first."""
+    return sorted(folder.glob(OF_EPOCH.replace("{:04}", "*")))
+
+
+def main(path: Path) -> Path:
+    """The checkpoint that a run goes on to write, if it is resumed from this one."""
+    copies = (path.parent / BEST, *of_epochs(path.parent))
+    return path.with_name(FILE_NAME) if path in copies else path
 
 
 def check_tensors(path: Path, expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> None:

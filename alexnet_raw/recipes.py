@@ -26,7 +26,7 @@ DIFFERENCES = {
     "first-weights": "conv3, conv4 and conv5 start from N(0, 0.03), not N(0, 0.01)",
     "shared-crops": "crop and mirror are drawn once for 32 pictures in a row",
     "colour-noise": "colour noise of 0.1 standard deviations, not eigenvalues; divides pictures by 1.1",
-    "rates": "biases learn at 0.02, hardly lowered; by hand also: conv1 and the colour noise stop early",
+    "rates": "biases learn at 0.02, hardly lowered; 2012 also stops conv1 and the colour noise stop early",
 }
 
 
@@ -82,7 +82,7 @@ def build(name: str, differences: Sequence[str]) -> tuple[NetSpec, dict[str, Any
     net = NetText(layer_file.load_packaged("alexnet"))
     for keys, _ in net.each([layer for n in "345" for layer in net.towers(f"conv{n}")]):
         keys["initW"] = keys["initW"].replace("0.03", "0.01")  # the packaged net has 0.03
-    for keys, rates in net.each(net.layers("conv", "fc")):
+    for _, rates in net.each(net.layers("conv", "fc")):
         if recipe.weights:
             rates["schedW"] = rates["schedB"] = recipe.weights
     for difference in filter(_CHANGES.__contains__, differences):

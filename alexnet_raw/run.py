@@ -6,6 +6,7 @@ so a run that was interrupted anywhere and resumed ends with the same bits as on
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,8 @@ class Run:
         self.score = Score()  # over the batches of this epoch so far
         self.seconds = self.stall = 0.0  # that they took, and the part spent waiting for pictures
         self.plateau = Plateau()
+        self.best: float | None = None  # the lowest validation error of a saved epoch
+        self._saved_at = time.monotonic()
         self.history: list[run_report.Record] = []
 
     # ---- beginning
@@ -109,8 +112,12 @@ class Run:
             settings = replace(Settings(**state["settings"]), **changes)
             model = Model.restore(saved, path, devices, settings.batch_size)
             sources = open_sources(settings.data, model.picture_size, model.classes)
-            run = cls(settings, model, sources, path.parent, path, threads)
+            run = cls(settings, model, sources, path.parent, checkpoint.main(path), threads)
             run._set_state(state)
+            if changes.keys() & {"lr", "schedule"}:
+                run.plateau = Plateau()
+            if path == run.checkpoint_path:
+                run._keep()
         except KeyError as error:
             raise CheckpointError(f"{path} lacks {error}: it is damaged; use another") from error
         if run.epoch >= settings.epochs:
@@ -131,6 +138,7 @@ class Run:
             "seconds": self.seconds,
             "stall": self.stall,
             "plateau": self.plateau.to_json(),
+            "best": self.best,
             "history": self.history,
         }
 
@@ -144,9 +152,14 @@ class Run:
         self.epoch, self.batch, self.score = state["epoch"], state["batch"], Score(**state["score"])
         self.seconds, self.stall = state["seconds"], state["stall"]
         self.plateau, self.history = Plateau.from_json(state["plateau"]), state["history"]
+        self.best = state["best"]
 
     def save(self) -> None:
-        """Writes the checkpoint, whole or not at all."""
+        """Writes the checkpoint, whole or not at all; at the end of an epoch keeps copies."""
+        record = self._ended()
+        if record and record["validation"]:
+            error = record["validation"]["top1"]
+            self.best = error if self.best is None else min(self.best, error)
         metadata = {
             **self.model.metadata(),
             "versions": info.versions(),
@@ -154,6 +167,33 @@ class Run:
             "run": self._state(),
         }
         checkpoint.save(self.checkpoint_path, Checkpoint(self.model.tensors(), metadata))
+        self._keep()
+        self._saved_at = time.monotonic()
+
+    def save_is_due(self) -> bool:
+        """Whether the last checkpoint is so old that one within the epoch is wanted."""
+        return time.monotonic() - self._saved_at >= 60 * self.settings.save_minutes
+
+    def _keep(self) -> None:
+        """After a checkpoint at the end of an epoch: the best one, and those of the last epochs.
+
+        They are other names of the same file, so that they cost nothing until the next checkpoint.
+        Also done when a run is resumed, in case it was killed between the two.
+        """
+        record = self._ended()
+        if record is None:
+            return
+        if record["validation"] and record["validation"]["top1"] == self.best:
+            checkpoint.copy(self.checkpoint_path, self.checkpoint_path.with_name(checkpoint.BEST))
+        if self.settings.keep:
+            name = checkpoint.OF_EPOCH.format(self.epoch)
+            checkpoint.copy(self.checkpoint_path, self.checkpoint_path.with_name(name))
+            for old in checkpoint.of_epochs(self.checkpoint_path.parent)[: -self.settings.keep]:
+                old.unlink()
+
+    def _ended(self) -> run_report.Record | None:
+        """The record of the epoch that ended just now; None within an epoch."""
+        return self.history[-1] if self.history and self.batch == 0 else None
 
     # ---- where it is
 

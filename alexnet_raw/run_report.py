@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
 from alexnet_raw import plots
+from alexnet_raw.metrics import Record, remedy
 from alexnet_raw.model import Model
+from alexnet_raw.net_spec import NetSpec
 from alexnet_raw.run_settings import EMBEDDED
 
 if TYPE_CHECKING:
     from alexnet_raw.run import Run
-
-Record = dict[str, Any]  # of one epoch; `training` makes it, history.jsonl keeps it
 
 
 def announcement(run: Run) -> str:
@@ -62,23 +61,27 @@ def best_epoch(history: list[Record]) -> Record | None:
 def not_learning(history: list[Record], classes: int) -> str | None:
     """What to try, if the loss of the first epochs stays where guessing leaves it.
 
-    Guessing among n classes costs ln n. Said once, after the third epoch.
+    Said once, after the third epoch; `Metrics.stuck` watches long epochs.
     """
-    chance = math.log(classes)
     losses = [record["train"]["loss"] for record in history]
-    if len(losses) != 3 or losses[2] < 0.98 * max(chance, losses[1]):
+    if len(losses) != 3 or losses[2] < 0.98 * max(math.log(classes), losses[1]):
         return None
-    return (
-        f"the loss stays at {losses[2]:.3f}; guessing among {classes} classes costs {chance:.3f}. "
-        "Try a rate 3 times higher or lower (--lr), smaller batches, larger first weights (initW "
-        "in the layer file), and look whether the pictures are in the right class folders"
-    )
+    return remedy(losses[2], classes)
 
 
-def write_history(folder: Path, history: list[Record]) -> None:
-    """history.jsonl, whole: a resumed run may have gone back to an earlier epoch."""
-    lines = "".join(json.dumps(record) + "\n" for record in history)
-    (folder / "history.jsonl").write_text(lines)
+def weights_table(record: Record) -> str:
+    """Mean size of each layer's weights and biases and, in brackets, of their last updates."""
+    layers: dict[str, list[str]] = {}
+    for name, (weight, update) in record["weights"].items():
+        layers.setdefault(name.rpartition(".")[0], []).append(f"{weight:.3e} [{update:.3e}]")
+    width = max(map(len, layers), default=0)
+    return "\n".join(f"  {name:<{width}}  {'  '.join(sizes)}" for name, sizes in layers.items())
+
+
+def write_net(folder: Path, spec: NetSpec) -> None:
+    """The net's two layer files, as they were given, to be read and used again."""
+    (folder / "net.layers.cfg").write_text(spec.definition)
+    (folder / "net.params.cfg").write_text(spec.parameters)
 
 
 def draw(folder: Path, history: list[Record], model: Model) -> None:

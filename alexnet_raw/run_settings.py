@@ -46,6 +46,10 @@ class Settings:
     schedule: str | None = None  # "file": as the parameter file says; "plateau": see plateau.py
     seed: int = 1
     save_every: int = 1  # epochs
+    save_minutes: float = 15.0  # between checkpoints within an epoch
+    keep: int = 0  # checkpoints of past epochs, besides the newest and the best
+    tensorboard: bool = False  # write event files
+    show_weights: bool = False  # print the mean sizes of weights and updates after each epoch
 
     def resolved(self, spec: NetSpec, suited: dict[str, Any] | None = None) -> Settings:
         """With all that is still None as it suits the net, and an absolute path of the data.

@@ -6,13 +6,14 @@ import math
 import sys
 import time
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 
 from tqdm import tqdm
 
 from alexnet_raw import data, run_report
 from alexnet_raw.evaluation import Score, evaluate
 from alexnet_raw.interrupts import Interrupts
+from alexnet_raw.metrics import Metrics, weight_sizes
 from alexnet_raw.run import Run, TrainingError
 
 PICTURES_EVERY = 20  # seconds between drawings of the learning curve and the filters
@@ -27,10 +28,12 @@ def train(run: Run) -> int:
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     print(run_report.announcement(run), flush=True)
+    run_report.write_net(run.folder, run.model.spec)
     drawn = -math.inf
-    with Interrupts(INTERRUPTED) as interrupts:
+    metrics = Metrics(run.folder, run.step, run.settings.tensorboard)
+    with Interrupts(INTERRUPTED) as interrupts, closing(metrics):
         while run.epoch < run.settings.epochs:
-            if not _train_epoch(run, interrupts) or not _end_epoch(run, interrupts):
+            if not _train_epoch(run, interrupts, metrics) or not _end_epoch(run, interrupts, metrics):
                 run.save()
                 print(
                     f"saved {run.checkpoint_path} in epoch {run.epoch + 1}, after batch "
@@ -51,7 +54,7 @@ def train(run: Run) -> int:
     return 0
 
 
-def _train_epoch(run: Run, interrupts: Interrupts) -> bool:
+def _train_epoch(run: Run, interrupts: Interrupts, metrics: Metrics) -> bool:
     """The rest of the epoch's batches; False if interrupted."""
     batches = run.train_loader.epoch(run.epoch, run.batch)
     with _bar(run, "train", run.train_loader, run.score.pictures) as bar, closing(batches):
@@ -62,8 +65,15 @@ def _train_epoch(run: Run, interrupts: Interrupts) -> bool:
             if batch is None:
                 run.batch = len(run.train_loader)  # broken pictures may have left batches out
                 return True
-            train_batch(run, batch)
+            score = train_batch(run, batch)
+            run.score.add(*astuple(score))
             run.seconds += time.perf_counter() - began
+            position = {"epoch": run.epoch + 1, "batch": run.batch, "rate": run.rate}
+            metrics.batch(run.step, position, score)
+            if warning := metrics.stuck(run.step, len(run.model.classes)):
+                tqdm.write(f"warning: {warning}", file=sys.stderr)
+            if run.save_is_due():
+                run.save()
             bar.set_postfix_str(
                 f"loss {run.score.loss:.3f}, error {run.score.top1:.1%}, "
                 f"stall {run.stall / run.seconds:.0%}",
@@ -73,8 +83,8 @@ def _train_epoch(run: Run, interrupts: Interrupts) -> bool:
     return False
 
 
-def train_batch(run: Run, batch: data.Batch) -> None:
-    """One step of gradient descent."""
+def train_batch(run: Run, batch: data.Batch) -> Score:
+    """One step of gradient descent; returns what the net made of the batch before it."""
     run.batch = batch.number
     net = run.model.net
     net.forward(*run.model.upload(batch), train=True, step=run.step)
@@ -83,11 +93,11 @@ def train_batch(run: Run, batch: data.Batch) -> None:
     _check_finite(run, cost.loss)
     net.rate_scale = run.rate_scale
     net.update(run.progress)
-    run.score.add(cost.loss, cost.top1, cost.topk, len(batch))
     run.batch += 1
+    return Score(cost.loss, cost.top1, cost.topk, len(batch))
 
 
-def _end_epoch(run: Run, interrupts: Interrupts) -> bool:
+def _end_epoch(run: Run, interrupts: Interrupts, metrics: Metrics) -> bool:
     """Validation, history, plateau; then the next epoch is next. False if interrupted before."""
     validation = _validate(run, interrupts)
     if interrupts.signal:
@@ -101,10 +111,13 @@ def _end_epoch(run: Run, interrupts: Interrupts) -> bool:
         "seconds": round(seconds, 3),
         "images_per_second": round(run.score.pictures / seconds, 1),
         "stall": round(run.stall / seconds, 4),
+        "weights": weight_sizes(run.model.net.parameters.values()),
     }
     run.history.append(record)
-    run_report.write_history(run.folder, run.history)
+    metrics.epoch(run.step, run.history)
     print(run_report.epoch_line(record, run.settings.epochs), flush=True)
+    if run.settings.show_weights:
+        print(run_report.weights_table(record), flush=True)
     if warning := run_report.not_learning(run.history, len(run.model.classes)):
         print(f"warning: {warning}", file=sys.stderr)
     if run.settings.schedule == "plateau":

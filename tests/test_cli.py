@@ -143,7 +143,11 @@ def test_train_writes_the_run(workspace):
     names = {file.name for file in Path("runs/tiny").iterdir()}
     assert names == {
         "checkpoint.safetensors",
+        "best.safetensors",
         "history.jsonl",
+        "batches.jsonl",
+        "net.layers.cfg",
+        "net.params.cfg",
         "learning-curve.png",
         "filters.png",
     }
@@ -163,7 +167,9 @@ def test_checkpoint_elsewhere(workspace, tmp_path):
     assert not (tmp_path / "run" / checkpoint.FILE_NAME).exists()
 
 
-@pytest.mark.parametrize("flag", ["--lr 0.1", "--net alexnet", "--seed 3", "--output x"])
+@pytest.mark.parametrize(
+    "flag", ["--crop 9", "--net alexnet", "--recipe paper", "--seed 3", "--output x"]
+)
 def test_resume_keeps_the_settings(flag, workspace, capsys):
     refused(["train", "--resume", "runs/tiny", *flag.split()], capsys, flag.split()[0], "resumed")
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
 import signal
+import struct
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from alexnet_raw import checkpoint, run_report, run_settings, training
+from alexnet_raw import checkpoint, metrics, run_report, run_settings, training
 from alexnet_raw.checkpoint import CheckpointError
 from alexnet_raw.device import parse_devices
+from alexnet_raw.evaluation import Score
 from alexnet_raw.plateau import Plateau
 from alexnet_raw.run import Run, TrainingError
 from alexnet_raw.run_settings import Settings, new_folder
@@ -99,9 +103,10 @@ def test_interrupted_and_resumed(settings, uninterrupted, tmp_path, monkeypatch,
     train_batch = training.train_batch
 
     def train_batch_and_kill(run, batch):
-        train_batch(run, batch)
+        score = train_batch(run, batch)
         if run.step == stop:
             os.kill(os.getpid(), number)
+        return score
 
     monkeypatch.setattr(training, "train_batch", train_batch_and_kill)
     assert training.train(run) == 128 + number
@@ -205,6 +210,133 @@ def test_save_every(settings, tmp_path, monkeypatch):
     assert saved == [2, 3]
 
 
+def test_checkpoints_within_an_epoch(settings, tmp_path, monkeypatch):
+    positions = []
+    run = Run.start(replace(settings, save_minutes=1e-9), parse_devices("cpu"), tmp_path)
+    save = run.save
+    monkeypatch.setattr(run, "save", lambda: (save(), positions.append((run.epoch, run.batch))))
+    training.train(run)
+    within = [(epoch, batch) for epoch in range(EPOCHS) for batch in range(1, BATCHES + 1)]
+    assert sorted(positions) == sorted(within + [(epoch, 0) for epoch in range(1, EPOCHS + 1)])
+
+
+def test_the_best_and_the_last_checkpoints_are_kept(settings, tmp_path):
+    train(replace(settings, epochs=6, keep=2), tmp_path)
+    names = sorted(path.name for path in tmp_path.glob("*.safetensors"))
+    of_epochs = ["epoch-0005.safetensors", "epoch-0006.safetensors"]
+    assert names == [checkpoint.BEST, checkpoint.FILE_NAME, *of_epochs]
+    saved = {name: checkpoint.load_metadata(tmp_path / name)["run"] for name in names}
+    assert [saved[name]["epoch"] for name in of_epochs] == [5, 6]
+    errors = [r["validation"]["top1"] for r in saved[checkpoint.FILE_NAME]["history"]]
+    best = saved[checkpoint.BEST]
+    assert best["history"][-1]["validation"]["top1"] == min(errors) == best["best"]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_going_back_to_a_kept_checkpoint(settings, uninterrupted, tmp_path):
+    train(replace(settings, keep=3), tmp_path)
+    first = tmp_path / "epoch-0001.safetensors"
+    before = first.read_bytes()
+    assert training.train(Run.resume(first, parse_devices("cpu"))) == 0
+    same(uninterrupted, tmp_path)  # in checkpoint.safetensors
+    assert first.read_bytes() == before
+
+
+def test_a_copy_that_was_not_made_before_a_crash_is_made_on_resume(settings, tmp_path):
+    train(replace(settings, keep=2), tmp_path)
+    for path in tmp_path.glob("epoch-*"):
+        path.unlink()
+    Run.resume(tmp_path, parse_devices("cpu"), epochs=EPOCHS + 1)
+    assert [path.name for path in tmp_path.glob("epoch-*")] == ["epoch-0003.safetensors"]
+
+
+def test_a_file_system_without_hard_links(settings, tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    train(replace(settings, epochs=1, keep=1), tmp_path)
+    same(tmp_path, tmp_path / "epoch-0001.safetensors")
+
+
+def test_rates_and_schedule_change_on_resume(settings, tmp_path):
+    train(replace(settings, schedule="plateau"), tmp_path)
+    devices = parse_devices("cpu")
+    run = Run.resume(tmp_path, devices, epochs=2 * EPOCHS)
+    run.plateau.scale = 0.1
+    run.save()
+    assert Run.resume(tmp_path, devices).rate == pytest.approx(0.0001)
+    run = Run.resume(tmp_path, devices, lr=0.02)
+    assert run.rate == pytest.approx(0.02), "the plateau begins afresh"
+    run = Run.resume(tmp_path, devices, schedule="file")
+    assert run.rate == pytest.approx(0.001 * 5**-0.5)  # halfway down exp[tgtFactor=5]
+
+
+# ---- its numbers
+
+
+def test_numbers_of_batches_and_weights(settings, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(metrics, "BATCHES", 2)
+    train(replace(settings, show_weights=True), tmp_path)
+    records = [json.loads(line) for line in (tmp_path / "batches.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in records] == list(range(2, EPOCHS * BATCHES + 1, 2))
+    assert {(r["epoch"], r["batch"]) for r in records[:3]} == {(1, 2), (1, 4), (2, 1)}
+    assert all(0 < r["loss"] < 10 and 0 <= r["top1"] <= 1 and r["rate"] > 0 for r in records)
+    saved = checkpoint.load(tmp_path)
+    sizes = saved.metadata["run"]["history"][-1]["weights"]
+    for name, (weight, update) in sizes.items():
+        assert weight == pytest.approx(np.abs(saved.tensors[name]).mean(), rel=1e-6)
+        assert update == pytest.approx(np.abs(saved.tensors[f"{name}.velocity"]).mean(), rel=1e-6)
+    assert len(sizes) == sum(name.endswith(".velocity") for name in saved.tensors)
+    weight, update = sizes["fc3.biases"]
+    assert re.search(rf"^  fc3 .* {weight:.3e} \[{update:.3e}\]$", capsys.readouterr().out, re.M)
+
+
+def test_a_resumed_run_drops_numbers_of_its_lost_future(tmp_path):
+    path = tmp_path / "batches.jsonl"
+    lines = [json.dumps({"step": step}) + "\n" for step in (100, 200, 300)]
+    path.write_text("".join(lines) + '{"step": 4')  # cut short by a crash
+    metrics.Metrics(tmp_path, 250, tensorboard=False).close()
+    assert path.read_text() == "".join(lines[:2])
+    metrics.Metrics(tmp_path, 0, tensorboard=False).close()
+    assert path.read_text() == ""
+
+
+def test_tensorboard(settings, tmp_path, monkeypatch):
+    pytest.importorskip("tensorboardX")
+    from tensorboardX.proto.event_pb2 import Event
+
+    monkeypatch.setattr(metrics, "BATCHES", 5)
+    train(replace(settings, tensorboard=True), tmp_path)
+    events = []
+    for path in (tmp_path / "tensorboard").iterdir():
+        data = path.read_bytes()
+        while data:  # length, its checksum, the event, its checksum
+            (size,) = struct.unpack("<Q", data[:8])
+            events.append(Event.FromString(data[12 : 12 + size]))
+            data = data[16 + size :]
+    values = {(v.tag, event.step): v.simple_value for event in events for v in event.summary.value}
+    history = checkpoint.load_metadata(tmp_path)["run"]["history"]
+    for number, record in enumerate(history, 1):
+        step = number * BATCHES
+        assert values["train/loss", step] == pytest.approx(record["train"]["loss"])
+        assert values["validation/top1", step] == pytest.approx(record["validation"]["top1"])
+        assert values["weights/fc3.biases", step] == pytest.approx(record["weights"]["fc3.biases"][0])
+        assert values["batches/loss", step] == pytest.approx(record["train"]["loss"], rel=0.01)
+
+
+def test_tensorboard_that_is_not_installed(settings, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(ValueError, match=r"pip install 'alexnet-raw\[tensorboard\]'"):
+        train(replace(settings, tensorboard=True), tmp_path)
+
+
+def test_the_net_is_left_as_layer_files(settings, tmp_path):
+    train(replace(settings, epochs=1), tmp_path)
+    again = run_settings.load_spec(str(tmp_path / "net.layers.cfg"), str(tmp_path / "net.params.cfg"))
+    assert again.shapes() == run_settings.load_spec(settings.net, settings.params).shapes()
+
+
 # ---- what goes wrong
 
 
@@ -233,6 +365,22 @@ def test_not_learning_is_judged_after_three_epochs():
     assert after(6.91, 6.91, 6.90, 6.90) is None  # said already
     assert after(6.91, 6.5, 6.1) is None
     assert after(9.5, 8.2, 7.1) is None  # still falling
+
+
+def test_a_long_epoch_that_does_not_learn(tmp_path, monkeypatch):
+    monkeypatch.setattr(metrics, "WATCHED", 300)
+
+    def warning(loss):
+        numbers = metrics.Metrics(tmp_path, 0, tensorboard=False)
+        said = []
+        for step in range(1, 601):
+            numbers.batch(step, {"rate": 0.1}, Score(loss, 1, 1, 8))
+            said.append(numbers.stuck(step, 1000))
+        return [text for text in said if text]
+
+    (text,) = warning(math.log(1000))
+    assert "costs 6.908" in text and "--with first-weights" in text
+    assert not warning(6.5)
 
 
 def test_other_pictures_on_resume(settings, uninterrupted, tmp_path):

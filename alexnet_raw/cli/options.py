@@ -73,8 +73,8 @@ def add_recipe(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--recipe",
         choices=tuple(recipes.RECIPES),
-        help="train alexnet as the paper's text says (paper), as its authors ran it (2012: rates lowered "
-        "by hand; 2012-auto: by a schedule)",
+        help="train alexnet as the paper's text says (paper), or as its authors ran it (2012: rates "
+        "lowered by hand; 2012-auto: by a schedule)",
     )
     differences = ", ".join(recipes.DIFFERENCES)
     command.add_argument(

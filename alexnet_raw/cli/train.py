@@ -25,13 +25,17 @@ examples:
   alexnet-raw train --resume runs/alexnet-mini
 
 files written in the folder of the run:
-  checkpoint.safetensors   weights, velocities, settings, position and history, after each epoch
-  history.jsonl            one JSON record per epoch: loss and errors of both sets, speed
+  checkpoint.safetensors   weights, velocities, settings, position and history; the newest
+  best.safetensors         the same at the end of the epoch with the lowest validation error
+  history.jsonl            one JSON record per epoch: loss and errors of both sets, speed, mean sizes of
+                           weights and updates
+  batches.jsonl            one for each 100 batches: step, loss, error, rate
+  net.layers.cfg, net.params.cfg   the net's layer files
   learning-curve.png       loss and error per epoch
   filters.png              what the first layer learned, by tower (figure 3 of the paper)
 
 --lr R makes R the largest weight rate of the parameter file and scales all the other
-rates with it, biases included.
+rates with it, biases included. When a run is resumed, --lr and --schedule set the rates anew.
 """
 FIXED = {  # what a resumed run keeps
     "--net": "net",
@@ -47,12 +51,15 @@ FIXED = {  # what a resumed run keeps
     "--init-module": "init_module",
     "--classes": "outputs",
     "--batch-size": "batch_size",
-    "--lr": "lr",
-    "--schedule": "schedule",
     "--seed": "seed",
     "--output": "output",
     "--checkpoint": "checkpoint",
 }
+
+CHANGEABLE = ("epochs", "lr", "schedule", "data", "save_every", "save_minutes", "keep") + (
+    "tensorboard",
+    "show_weights",
+)  # settings
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -148,12 +155,37 @@ def add(command: argparse.ArgumentParser) -> None:
         help="epochs between checkpoints (default: 1)",
     )
     where.add_argument(
+        "--save-minutes",
+        metavar="M",
+        type=options.positive,
+        help="minutes between checkpoints within an epoch (default: 15)",
+    )
+    where.add_argument(
+        "--keep",
+        metavar="K",
+        type=options.integer(0),
+        help="keep the checkpoints of the last K epochs too, as epoch-0001.safetensors and so on "
+        "(default: 0)",
+    )
+    where.add_argument(
+        "--tensorboard",
+        action=argparse.BooleanOptionalAction,
+        help="write TensorBoard event files into the run's folder (pip install "
+        "'alexnet-raw[tensorboard]')",
+    )
+    where.add_argument(
+        "--show-weights",
+        action=argparse.BooleanOptionalAction,
+        help="print the mean sizes of each layer's weights and last updates after each epoch",
+    )
+    where.add_argument(
         "--resume",
         metavar="RUN",
         nargs="?",
         const="",
         help="go on with this run (its folder or its checkpoint; without a value: the newest under "
-        "runs/). Its settings are kept; --epochs, --data, --devices and --threads may change",
+        "runs/). Its settings are kept; --epochs, --lr, --schedule, --data, --devices, --threads, "
+        "--save-every, --save-minutes, --keep, --tensorboard and --show-weights may change",
     )
 
 
@@ -166,21 +198,16 @@ def run(args: argparse.Namespace) -> int:
         given = [flag for flag, name in FIXED.items() if getattr(args, name) is not None]
         if given:
             raise ValueError(f"{given[0]} cannot change when a run is resumed: leave it out")
-        changes = {name: getattr(args, name) for name in ("epochs", "data", "save_every")}
+        changes = {name: getattr(args, name) for name in CHANGEABLE}
         changes = {name: value for name, value in changes.items() if value is not None}
         args.checkpoint = args.resume
         path = options.find_checkpoint(args)
         return training.train(Run.resume(path, options.devices(args), args.threads, **changes))
     names = {field.name for field in fields(Settings)}
     chosen = {name: v for name, v in vars(args).items() if name in names and v is not None}
-    run = Run.start(
-        Settings(**{**chosen, **options.recipe(args)}),
-        options.devices(args),
-        args.output,
-        args.checkpoint,
-        args.threads,
-    )
-    return training.train(run)
+    settings = Settings(**{**chosen, **options.recipe(args)})
+    devices = options.devices(args)
+    return training.train(Run.start(settings, devices, args.output, args.checkpoint, args.threads))
 
 
 def outputs(text: str) -> int | str:
