@@ -94,9 +94,9 @@ def remedy(loss: float, classes: int) -> str:
     """What to try where a net does not learn. Guessing among n classes costs ln n."""
     return (
         f"the loss stays at {loss:.3f}; guessing among {classes} classes costs "
-        f"{math.log(classes):.3f}. Try a rate 3 times higher or lower (--lr), smaller batches, larger first weights (initW in "
-        "the layer file; --with first-weights in recipe paper), and look whether the pictures are in "
-        "the right class folders"
+        f"{math.log(classes):.3f}. Try a rate 3 times higher or lower (--lr), smaller batches, larger "
+        "first weights (initW in the layer file; --with first-weights in recipe paper), and look "
+        "whether the pictures are in the right class folders"
     )
 
 

@@ -26,7 +26,7 @@ DIFFERENCES = {
     "first-weights": "conv3, conv4 and conv5 start from N(0, 0.03), not N(0, 0.01)",
     "shared-crops": "crop and mirror are drawn once for 32 pictures in a row",
     "colour-noise": "colour noise of 0.1 standard deviations, not eigenvalues; divides pictures by 1.1",
-    "rates": "biases learn at 0.02, hardly lowered; 2012 also stops conv1 and the colour noise stop early",
+    "rates": "biases learn at 0.02, hardly lowered; 2012 also stops conv1 and the colour noise",
 }
 
 
