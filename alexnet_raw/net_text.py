@@ -81,14 +81,14 @@ class NetText:
         for keys in (self.definition[layer], self.parameters.get(layer, {})):
             for key in filter(keys.__contains__, PER_INPUT):
                 keys[key] = ",".join([keys[key].split(",")[0]] * len(inputs))
-        self._count_channels()
+        self.count_channels()
 
     def each(self, layers: list[str]) -> Iterator[tuple[Section, Section]]:
         """The two sections of each of these layers; {} where it has no parameters."""
         for layer in layers:
             yield self.definition[layer], self.parameters.get(layer, {})
 
-    def _count_channels(self) -> None:
+    def count_channels(self) -> None:
         """Bring `channels` up to date in all layers that state it."""
         channels: dict[str, int] = {}
         for name, keys in self.definition.items():

@@ -16,6 +16,7 @@ PLAIN = {"mirror": False, "colour_noise": "none"}  # pictures as they are
 SUITED = {  # what suits packaged nets, where it differs from the defaults
     "alexnet-mini": {"epochs": 10, "batch_size": 32},
     "cifar10": {"epochs": 30, **PLAIN},
+    "cifar10-quick": {"epochs": 60, "batch_size": 64, "schedule": "file", **PLAIN},
     "cifar10-lrn": {"epochs": 30, **PLAIN},
 }
 EMBEDDED = "the embedded Fashion-MNIST"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, astuple
 
@@ -13,15 +14,17 @@ from tqdm import tqdm
 from alexnet_raw import data, run_report
 from alexnet_raw.evaluation import Score, evaluate
 from alexnet_raw.interrupts import Interrupts
-from alexnet_raw.metrics import Metrics, weight_sizes
+from alexnet_raw.metrics import Metrics, Record, weight_sizes
 from alexnet_raw.run import Run, TrainingError
 
 PICTURES_EVERY = 20  # seconds between drawings of the learning curve and the filters
 INTERRUPTED = "Stopping after this batch to save. (Again: leaves at once, without saving.)"
 
 
-def train(run: Run) -> int:
+def train(run: Run, done: Callable[[list[Record]], bool] = lambda history: False) -> int:
     """Trains to the last epoch; returns the exit code: 0, or 128+N if signal N came.
+
+    ``done``, given the history after each epoch, may end the run earlier.
 
     Raises TrainingError when the loss is no longer a number, CheckpointError when nothing can be
     saved.
@@ -41,12 +44,14 @@ def train(run: Run) -> int:
                     f"  alexnet-raw train --resume {run.checkpoint_path}"
                 )
                 return 128 + interrupts.signal
-            last = run.epoch == run.settings.epochs
+            last = run.epoch == run.settings.epochs or done(run.history)
             if last or run.epoch % run.settings.save_every == 0:
                 run.save()
             if last or time.monotonic() - drawn > PICTURES_EVERY:
                 run_report.draw(run.folder, run.history, run.model)
                 drawn = time.monotonic()
+            if last:
+                break
     if best := run_report.best_epoch(run.history):
         error = best["validation"]["top1"]
         print(f"lowest validation error {error:.2%} (epoch {best['epoch']})")

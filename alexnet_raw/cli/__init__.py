@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from alexnet_raw.cli import check_grads, evaluate, info, predict, show, train
+from alexnet_raw.cli import check_grads, evaluate, experiment, info, predict, show, train
 from alexnet_raw.device import DeviceError
 from alexnet_raw.info import version
 
@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
         ("predict", predict),
         ("show", show),
         ("info", info),
+        ("experiment", experiment),
         ("check-grads", check_grads),
     ):
         command = commands.add_parser(

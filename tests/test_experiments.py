@@ -1,0 +1,210 @@
+"""The paper's experiments: what the variants change, how the best is chosen, how it goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from alexnet_raw import experiment_run, layer_file, run_report, training
+from alexnet_raw.cli import main
+from alexnet_raw.device import parse_devices
+from alexnet_raw.experiment_run import Runner, epochs_to
+from alexnet_raw.experiments import EXPERIMENTS, Experiment, as_it_is, with_neuron
+from alexnet_raw.net_text import NetText
+from alexnet_raw.network import Network
+from alexnet_raw.run_settings import Settings
+from tests import tiny_run
+
+
+def variant(experiment: str, name: str, net: str = "alexnet"):
+    text = NetText(layer_file.load_packaged(net))
+    EXPERIMENTS[experiment].variants[name](text)
+    return text.spec("variant", "a remark")
+
+
+def parameters(spec) -> int:
+    shapes = spec.shapes()
+    return sum(p.size for la in spec for p in la.parameters([shapes[name] for name in la.inputs]))
+
+
+# ---- variants
+
+FULL = 60_965_224
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_variant_trains(experiment, rng):
+    device = parse_devices("cpu")
+    for name in EXPERIMENTS[experiment].variants:
+        net = Network(variant(experiment, name, EXPERIMENTS[experiment].net), device, 4, seed=1)
+        images = device[0].upload(rng.normal(0, 50, (3, 32, 32, 4)).astype(np.float32))
+        net.forward(images, device[0].upload(np.arange(4, dtype=np.int32)), train=True)
+        net.backward()
+        assert all(np.abs(p.gradient.numpy()).max() > 0 for p in net.parameters.values()), name
+
+
+def test_the_first_variant_is_the_net_itself():
+    for name in ("lrn", "overlap", "towers", "depth"):
+        first = next(iter(EXPERIMENTS[name].variants))
+        assert parameters(variant(name, first)) == FULL
+
+
+def test_neurons():
+    relu, tanh = variant("fig1", "ReLU", "cifar10-quick"), variant("fig1", "tanh", "cifar10-quick")
+    assert [la.neuron.kind for la in relu if la.learns] == ["relu"] * 3 + ["ident"]
+    assert [la.neuron.kind for la in tanh if la.learns] == ["tanh"] * 3 + ["ident"]
+
+
+def test_without_normalisation():
+    spec = variant("lrn", "without", "alexnet-2012")
+    assert not {"cmrnorm", "rnorm"} & {layer.type for layer in spec}
+    assert spec["pool1a"].inputs == ["conv1a"] and spec["pool2b"].inputs == ["conv2b"]
+    assert parameters(spec) == FULL
+
+
+def test_without_overlap_has_the_same_shapes():
+    assert variant("overlap", "2x2 every 2").shapes() == variant("overlap", "3x3 every 2").shapes()
+
+
+def test_without_exchange():
+    spec = variant("towers", "no exchange")
+    assert [la.name for la in spec if len({name[-1] for name in la.inputs} & {"a", "b"}) == 2] == [
+        "fc8"
+    ]
+    less = 2 * (128 * 9 * 192) + 2 * (6 * 6 * 128 * 2048) + 2 * (2048 * 2048)
+    assert parameters(spec) == FULL - less
+
+
+def test_one_tower_has_half_the_filters_but_not_behind_the_last_convolution():
+    spec = variant("towers", "one tower")
+    assert [layer.name for layer in spec if layer.name.endswith("b")] == ["logprob"]
+    shapes = spec.shapes()
+    channels = [shapes[f"{name}a"][0] for name in ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6")]
+    assert channels == [48, 128, 192, 192, 256, 4096]
+
+
+@pytest.mark.parametrize("gone", ["conv3", "conv4", "conv5", "fc6", "fc7"])
+def test_without_a_layer(gone):
+    spec = variant("depth", f"no {gone}")
+    full = {layer.name for layer in layer_file.load_packaged("alexnet")}
+    stems = (gone, f"drop{gone[-1]}") if gone.startswith("fc") else (gone,)
+    assert full - {layer.name for layer in spec} == {stem + tower for stem in stems for tower in "ab"}
+    spec.shapes()
+
+
+@pytest.mark.parametrize(
+    ("experiment", "name", "message"),
+    [
+        ("towers", "one tower", "no two towers"),
+        ("towers", "no exchange", "no two towers"),
+        ("depth", "no conv4", "no layer conv4"),
+        ("lrn", "without", "no response normalisation"),
+    ],
+)
+def test_nets_that_do_not_fit_are_refused(experiment, name, message):
+    with pytest.raises(ValueError, match=message):
+        variant(experiment, name, "cifar10-quick")
+
+
+# ---- runs
+
+
+def records(*errors):
+    return [{"train": {"top1": error}} for error in errors]
+
+
+def test_epochs_to_a_target_lie_on_the_line_between_epochs():
+    assert epochs_to(records(0.5, 0.4, 0.2), 0.25) == pytest.approx(1.5 + 0.75)
+    assert epochs_to(records(0.5, 0.25), 0.25) == pytest.approx(1.5)
+    assert epochs_to(records(0.2), 0.25) == pytest.approx(0.5)
+    assert epochs_to(records(0.5, 0.4), 0.25) is None
+    assert epochs_to(records(0.1), None) is None
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch) -> Settings:
+    monkeypatch.setattr(run_report, "draw", lambda *_: None)
+    net, params = tiny_run.write_net(tmp_path)
+    pictures = tiny_run.write_pictures(tmp_path / "pictures")
+    return Settings(net, params, str(pictures), epochs=12, batch_size=10)
+
+
+TWO = {"ReLU": as_it_is, "tanh": with_neuron("tanh[1,1]")}
+
+
+def runner(settings, folder, target=None):
+    experiment = Experiment("Title", "Paper.", TWO, target=target)
+    return Runner(experiment, settings, Path(folder), parse_devices("cpu"))
+
+
+def test_rates_are_tried_and_seeds_repeat_the_best(tiny, tmp_path):
+    run = runner(Settings(**{**vars(tiny), "epochs": 3}), tmp_path / "exp")
+    outcomes = run.run([1e-9, 0.001], [1, 7, 3])
+    for tried in outcomes.values():
+        assert [(o.rate, o.seed) for o in tried] == [(1e-9, 1), (1e-3, 1), (1e-3, 7), (1e-3, 3)]
+        assert len({o.history[-1]["train"]["loss"] for o in tried}) == 4
+    text = experiment_run.write(run, outcomes)
+    relu = [o.error for o in outcomes["ReLU"][1:]]
+    row = next(line for line in text.splitlines() if line.startswith("| ReLU"))
+    assert f"| 0.001 | 3 | {np.mean(relu):.2%} ± {np.std(relu, ddof=1):.2%} |" in row
+    assert row.endswith("| +0.00 points |")
+    saved = json.loads((tmp_path / "exp" / "results.json").read_text())
+    assert len(saved) == 8 and {len(result["history"]) for result in saved} == {3}
+
+
+def test_runs_end_when_the_target_is_reached_or_was_reached_sooner(tiny, tmp_path):
+    run = runner(tiny, tmp_path / "exp", target=0.3)
+    outcomes = run.run([0.001, 1e-9], [1])
+    fast, hopeless = outcomes["ReLU"]
+    assert fast.epochs_to_target is not None and len(fast.history) < tiny.epochs
+    assert hopeless.epochs_to_target is None
+    assert len(hopeless.history) == int(fast.epochs_to_target) + 1
+    assert run.best([fast, hopeless]) is fast
+    text = experiment_run.write(run, outcomes)
+    assert f"| ReLU | 0.001 ({fast.epochs_to_target:.1f}), 1e-09 (> {len(hopeless.history)}) |" in text
+
+
+def test_an_experiment_goes_on_where_it_was(tiny, tmp_path, monkeypatch):
+    whole = runner(tiny, tmp_path / "whole").run([], [1])
+    train, calls = training.train, []
+
+    def stop_in_the_second(run, done):
+        calls.append(run.folder.name)
+        if len(calls) != 2:
+            return train(run, done)
+        train(run, lambda history: len(history) == 2)
+        return 130
+
+    monkeypatch.setattr(training, "train", stop_in_the_second)
+    half = runner(tiny, tmp_path / "half")
+    with pytest.raises(experiment_run.Interrupted) as interrupted:
+        half.run([], [1])
+    assert interrupted.value.code == 130
+    outcomes = half.run([], [1])
+    assert len(calls) == 3, "the first was not run again"
+    for name, (outcome,) in outcomes.items():
+        scores = [[r["train"] for r in o.history] for o in (outcome, whole[name][0])]
+        assert scores[0] == scores[1]
+
+
+def test_other_settings_need_another_folder(tiny, tmp_path):
+    runner(tiny, tmp_path / "exp").run([], [1])
+    other = Settings(**{**vars(tiny), "batch_size": 9})
+    with pytest.raises(ValueError, match=r"with batch_size 10, now it is 9: .*--output"):
+        runner(other, tmp_path / "exp").run([], [1])
+
+
+def test_the_command(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    flags = ["--net", tiny.net, "--params", tiny.params, "--data", tiny.data, "--epochs", "1"]
+    assert main(["experiment", "fig1", *flags, "--rates", "0.001", "--batch-size", "10"]) == 0
+    assert "Epochs to 25% training error" in capsys.readouterr().out
+    folder = Path("experiments/fig1")
+    assert (folder / "plot.png").stat().st_size > 5000 and (folder / "plot.svg").exists()
+    assert (folder / "ReLU-lr0.001-seed1" / "checkpoint.safetensors").exists()
+    with pytest.raises(SystemExit):
+        main(["experiment", "towers", *flags, "--seeds", "1,1"])
+    assert "not a list of different seeds" in capsys.readouterr().err
