@@ -45,8 +45,8 @@ def add_net(command: argparse.ArgumentParser, default: str) -> None:
     command.add_argument(
         "--net",
         metavar="NET",
-        help="a packaged net (alexnet, alexnet-2012, alexnet-1tower, alexnet-mini) or a "
-        f"layer-definition file (default: {default})",
+        help="a packaged net (alexnet, alexnet-2012, alexnet-1tower, alexnet-6conv, alexnet-mini) "
+        f"or a layer-definition file (default: {default})",
     )
     command.add_argument(
         "--params",
