@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from alexnet_raw import data
+from alexnet_raw.layers.softmax import Softmax
 from alexnet_raw.model import Model
 
 TOP = 5  # the paper's second figure is the top-5 error
 TINY = np.finfo(np.float32).tiny  # the log loss of a probability that underflowed stays finite
+
+Visitor = Callable[[data.Batch, np.ndarray], None]  # gets (pictures, outputs) float32
 
 
 @dataclass
@@ -31,28 +34,35 @@ class Score:
             setattr(self, name, mean)
         self.pictures = total
 
+    def judge(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
+        """Takes further pictures in: their probabilities (pictures, outputs), labels (pictures,)."""
+        own = probabilities[np.arange(len(labels)), labels]
+        self.add(
+            loss=float(np.mean(-np.log(np.maximum(own, TINY), dtype=np.float64))),
+            top1=float(np.mean(errors(probabilities, labels, 1))),
+            topk=float(np.mean(errors(probabilities, labels, TOP))),
+            pictures=len(labels),
+        )
+
 
 def evaluate(
     model: Model,
     loader: data.Loader,
     views: int = 1,
     tick: Callable[[int], bool] = lambda pictures: True,
+    visitors: Sequence[Visitor] = (),
 ) -> Score | None:
     """The score on all pictures of a loader (made with train=False).
 
     ``tick`` is called with the number of pictures after each batch; where it returns False, the
-    evaluation is given up and None returned.
+    evaluation is given up and None returned. ``visitors`` see each batch and its probabilities.
     """
     score = Score()
     for batch in loader.epoch(0):
         probabilities = model.probabilities(batch, views)
-        own = probabilities[np.arange(len(batch)), batch.labels]
-        score.add(
-            loss=float(np.mean(-np.log(np.maximum(own, TINY), dtype=np.float64))),
-            top1=float(np.mean(errors(probabilities, batch.labels, 1))),
-            topk=float(np.mean(errors(probabilities, batch.labels, TOP))),
-            pictures=len(batch),
-        )
+        score.judge(probabilities, batch.labels)
+        for visit in visitors:
+            visit(batch, probabilities)
         if not tick(len(batch)):
             return None
     return score
@@ -68,3 +78,9 @@ def errors(probabilities: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
     greater = np.sum(probabilities > own, axis=1)
     equal = np.sum(probabilities == own, axis=1)  # 0 where it is not a number: never right
     return 1 - np.where(equal > 0, np.clip((k - greater) / np.maximum(equal, 1), 0, 1), 0)
+
+
+def outputs(model: Model) -> int:
+    """How many probabilities a model gives for a picture: at least as many as it has classes."""
+    softmax = next(layer.name for layer in model.spec if isinstance(layer, Softmax))
+    return int(np.prod(model.net.shapes[softmax]))

@@ -15,7 +15,17 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from alexnet_raw.cli import check_grads, evaluate, experiment, info, predict, show, train
+from alexnet_raw.cli import (
+    check_grads,
+    ensemble,
+    evaluate,
+    experiment,
+    info,
+    plot,
+    predict,
+    show,
+    train,
+)
 from alexnet_raw.device import DeviceError
 from alexnet_raw.info import version
 
@@ -53,7 +63,9 @@ def parser() -> argparse.ArgumentParser:
     for name, module in (
         ("train", train),
         ("eval", evaluate),
+        ("ensemble", ensemble),
         ("predict", predict),
+        ("plot", plot),
         ("show", show),
         ("info", info),
         ("experiment", experiment),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 
-from alexnet_raw.cli import options
+from alexnet_raw.cli import options, trained
 
-HELP = "top-1 and top-5 error of a trained net"
+HELP = "top-1 and top-5 error of a trained net, by class too"
 DESCRIPTION = """\
-Prints the loss and the top-1 and top-5 errors of a trained net on pictures. Nothing is written.
+Prints the loss and the top-1 and top-5 errors of a trained net on pictures; on demand also which
+classes it confuses, and a table by class. Files are written only where a flag names them.
 """
 EPILOG = """\
 examples:
@@ -16,66 +18,85 @@ examples:
   alexnet-raw eval --views 10
   alexnet-raw eval --checkpoint runs/alexnet-mini --split train
   alexnet-raw eval --checkpoint runs/alexnet --data other/pictures --devices cuda:0
+  alexnet-raw eval --confusion --per-class classes.csv
+  alexnet-raw eval --views 10 --save-probs a.safetensors
 
-Class folders in DIR must have the names they had in training.
+Class folders in DIR must have the names they had in training. Saved probabilities of several nets are
+averaged by 'alexnet-raw ensemble'; 'alexnet-raw plot confusion' draws the confusion of classes.
 """
+SHOWN = 20  # pairs and classes that are printed; files hold all
 
 
 def add(command: argparse.ArgumentParser) -> None:
     options.add_checkpoint(command)
-    options.add_data(command, "the pictures of the training run")
+    trained.add_pictures(command)
+    trained.add_views(command)
     command.add_argument(
-        "--split",
-        choices=("val", "train"),
-        default="val",
-        help="which of its pictures (default: val)",
+        "--confusion",
+        metavar="FILE",
+        nargs="?",
+        const="",
+        help=f"print the {SHOWN} most frequent confusions of two classes; with FILE (.csv or .npy) "
+        "write the whole matrix, a row for each true class",
     )
     command.add_argument(
-        "--views",
-        metavar="N",
-        type=int,
-        choices=(1, 10),
-        default=1,
-        help="1: the centre crop. 10: corners and centre with their mirror images, averaged, as in "
-        "the paper, section 4.1 (default: 1)",
+        "--per-class",
+        metavar="FILE",
+        nargs="?",
+        const="",
+        help=f"print the {SHOWN} classes with the largest errors; with FILE (.csv) write all",
     )
     command.add_argument(
-        "--batch-size",
-        metavar="N",
-        type=options.integer(1),
-        default=128,
-        help="pictures at a time; changes the speed only (default: 128)",
+        "--save-probs",
+        metavar="FILE",
+        help="write the probabilities of each picture and class, labels and names (.safetensors)",
     )
-    options.add_machine(command)
+    trained.add_speed(command)
 
 
 def run(args: argparse.Namespace) -> int:
-    from alexnet_raw import checkpoint, data
-    from alexnet_raw.evaluation import TOP, evaluate
-    from alexnet_raw.model import Model
-    from alexnet_raw.run_report import progress_bar
+    from alexnet_raw import atomic, confusion, probabilities
+    from alexnet_raw.evaluation import outputs
     from alexnet_raw.run_settings import EMBEDDED
 
-    path = options.find_checkpoint(args)
-    saved = checkpoint.load(path)
-    where = args.data or saved.metadata["run"]["settings"]["data"]
-    model = Model.restore(saved, path, options.devices(args), args.batch_size)
-    try:
-        source = data.open(where, args.split, size=model.picture_size, classes=model.classes)
-    except data.NoValidationPictures as error:
-        raise ValueError(f"{error}; --split train evaluates the training pictures") from error
-    loader = data.Loader(source, args.batch_size, model.crop, train=False, threads=args.threads)
-    print(f"{args.split} pictures of {where or EMBEDDED}: {len(source):,}", flush=True)
-    with progress_bar(len(source), "evaluate") as bar:
-
-        def tick(pictures: int) -> bool:
-            bar.update(pictures)
-            return True
-
-        score = evaluate(model, loader, args.views, tick)
+    for flag, path, suffixes in (
+        ("--confusion", args.confusion, confusion.MATRIX_SUFFIXES),
+        ("--per-class", args.per_class, (".csv",)),
+        ("--save-probs", args.save_probs, probabilities.SUFFIXES),
+    ):
+        if path:
+            atomic.check_name(flag, path, suffixes)
+    net = trained.Trained(args, options.find_checkpoint(args))
+    source = net.source(args.split)
+    print(f"{args.split} pictures of {net.where or EMBEDDED}: {len(source):,}", flush=True)
+    visitors = []
+    if by_class := args.confusion is not None or args.per_class is not None:
+        tally = confusion.Confusion(net.model.classes, outputs(net.model))
+        visitors.append(lambda batch, rows: tally.add(batch.labels, rows))
+    with contextlib.ExitStack() as files:
+        if args.save_probs:
+            about = {"views": args.views, "split": args.split}
+            saving = probabilities.saving(args.save_probs, net.model, net.path, source, **about)
+            visitors.append(files.enter_context(saving))
+        score = net.evaluate(source, *visitors)
     views = "centre crop" if args.views == 1 else f"{args.views} views"
-    print(
-        f"loss {score.loss:.4f}  top-1 error {score.top1:.2%}  top-{TOP} error {score.topk:.2%}  "
-        f"({score.pictures:,} pictures, {views})"
-    )
+    print(f"{trained.score_text(score)}  ({score.pictures:,} pictures, {views})")
+    if by_class:
+        _tell(tally, args)
+    if args.save_probs:
+        print(f"wrote {args.save_probs}")
     return 0
+
+
+def _tell(tally, args: argparse.Namespace) -> None:
+    """Confusions and errors by class: printed, and into the files that were named."""
+    if args.confusion is not None:
+        print("most confused:", *(tally.pair_lines(SHOWN) or ["  nothing"]), sep="\n")
+        if args.confusion:
+            tally.write_matrix(args.confusion)
+            print(f"wrote {args.confusion}")
+    if args.per_class is not None:
+        print("errors by class, the largest first:", *tally.table_lines(SHOWN), sep="\n")
+        if args.per_class:
+            tally.write_table(args.per_class)
+            print(f"wrote {args.per_class}")

@@ -1,0 +1,3 @@
+HELP=DESCRIPTION=EPILOG="x"
+def add(c): pass
+def run(a): pass
