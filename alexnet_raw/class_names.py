@@ -27,3 +27,8 @@ def short_names(classes: Sequence[str], width: int = 24) -> list[str]:
 def cut(text: str, width: int) -> str:
     """``text``, or its beginning and an ellipsis: ``width`` characters at most."""
     return text if len(text) <= width else text[: width - 1].rstrip() + "…"
+
+
+def output_names(classes: Sequence[str], outputs: int) -> list[str]:
+    """A name for each output of a net, which may have more of them than there are classes."""
+    return [*classes, *(f"(output {i})" for i in range(len(classes), outputs))]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_raw import atomic
-from alexnet_raw.class_names import short_names
+from alexnet_raw.class_names import output_names, short_names
 from alexnet_raw.evaluation import TOP, errors
 
 MATRIX_SUFFIXES = (".csv", ".npy")
@@ -38,7 +38,7 @@ class Confusion:
 
     def __init__(self, classes: Sequence[str], outputs: int):
         self.classes = len(classes)
-        self.names = [*classes, *(f"(output {i})" for i in range(len(classes), outputs))]
+        self.names = output_names(classes, outputs)
         self.counts = np.zeros((outputs, outputs), np.int32)
         self.wrong = np.zeros((2, outputs))
 
@@ -77,10 +77,11 @@ class Confusion:
         short, pictures = short_names(self.names), self.counts.sum(axis=1)
         pairs = self.pairs(most)
         width = max((len(short[i]) for i, _, _ in pairs), default=0)
-        return [
-            f"  {n:>6,} of {pictures[i]:>6,} ({n / pictures[i]:4.0%})  {short[i]:<{width}}  as {short[j]}"
-            for i, j, n in pairs
-        ]
+        lines = []
+        for i, j, n in pairs:
+            share = f"{n:>6,} of {pictures[i]:>6,} ({n / pictures[i]:4.0%})"
+            lines.append(f"  {share}  {short[i]:<{width}}  as {short[j]}")
+        return lines
 
     def table_lines(self, most: int = 20) -> list[str]:
         """The classes most often wrong, as text."""

@@ -104,4 +104,6 @@ def _difference(first: RowFile, other: RowFile, what: str) -> str:
         return f"are of {len(one):,} and {len(two):,} {what}"
     row = next(i for i, (a, b) in enumerate(zip(one, two, strict=True)) if a != b)
     same = " (the same ones in another order)" if sorted(one) == sorted(two) else ""
-    return f"their {what} differ{same}: number {row + 1} is {one[row]!r} in one, {two[row]!r} in the other"
+    return (
+        f"their {what} differ{same}: number {row + 1} is {one[row]!r} in one, {two[row]!r} in the other"
+    )

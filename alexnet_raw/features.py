@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -68,13 +67,12 @@ def width(model: Model, layers: list[str]) -> int:
     return sum(int(np.prod(model.net.shapes[name])) for name in layers)
 
 
-def compute(model: Model, loader: data.Loader, layers: list[str]) -> Iterator[tuple[data.Batch, np.ndarray]]:
-    """Each batch of a loader with (pictures, features) float32, the layers side by side."""
-    for batch in loader.epoch(0):
-        images, _ = model.upload(batch)
-        model.net.forward(images, None, train=False)
-        outputs = [model.net.activations(name).reshape(len(batch), -1) for name in layers]
-        yield batch, np.concatenate(outputs, axis=1)
+def of_batch(model: Model, batch: data.Batch, layers: list[str]) -> np.ndarray:
+    """(pictures, features) float32, the layers side by side."""
+    images, _ = model.upload(batch)
+    model.net.forward(images, None, train=False)
+    outputs = [model.net.activations(name).reshape(len(batch), -1) for name in layers]
+    return np.concatenate(outputs, axis=1)
 
 
 class Nearest:

@@ -32,12 +32,7 @@ def saving(
 
     about: what else to note in the header, such as views and split.
     """
-    made_by = {
-        "file": str(checkpoint.absolute()),
-        "sha256": sha256(checkpoint),
-        "net": model.spec.name,
-    }
-    metadata = {"classes": model.classes, "checkpoint": made_by, **about}
+    metadata = {"classes": model.classes, "checkpoint": made_by(model, checkpoint), **about}
     with row_file.create(path, KIND, outputs(model), metadata) as out:
         yield lambda batch, rows: out.add(rows, batch.labels, picture_names(source, batch.indices))
 
@@ -65,6 +60,12 @@ def picture_names(source: data.Source, indices: Sequence[int] | np.ndarray) -> l
     """What the source calls its pictures, without the folder that it is in."""
     folder = f"{getattr(source, 'folder', '')}/"
     return [source.name(int(i)).removeprefix(folder) for i in indices]
+
+
+def made_by(model: Model, checkpoint: Path) -> dict[str, str]:
+    """Which checkpoint something was computed with, for a file's header."""
+    file = str(checkpoint.absolute())
+    return {"file": file, "sha256": sha256(checkpoint), "net": model.spec.name}
 
 
 def sha256(path: str | Path) -> str:

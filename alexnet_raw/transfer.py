@@ -34,8 +34,8 @@ def start_from(model: Model, path: str | Path) -> list[str]:
         lines.append(f"{layer.name}: " + (f"new: {reason}" if reason else f"from {path}"))
     if not taken:
         raise CheckpointError(
-            f"{path} has no layer with the name and shape of one in net {model.spec.name}: nothing to "
-            "start from; layer files can name the layer to take: initWFunc=checkpoint.weights(FILE,LAYER)"
+            f"{path} has no layer with the name and shape of one in net {model.spec.name}, so there is "
+            "nothing to start from. A layer file can take any: initWFunc=checkpoint.weights(FILE,LAYER)"
         )
     return lines
 

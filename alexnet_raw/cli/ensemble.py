@@ -139,9 +139,7 @@ def _open(member: str, args: argparse.Namespace, temporary: Path) -> RowFile:
     return probabilities.load(temporary)
 
 
-def _weights(
-    args: argparse.Namespace, members: list[RowFile]
-) -> tuple[np.ndarray, np.ndarray, str]:
+def _weights(args: argparse.Namespace, members: list[RowFile]) -> tuple[np.ndarray, np.ndarray, str]:
     """The weights, the pictures (True) that they are judged on, and what to call them."""
     from alexnet_raw import ensemble
 

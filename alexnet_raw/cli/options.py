@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alexnet_raw import checkpoint, recipes
+from alexnet_raw import atomic, checkpoint, recipes
 
 if TYPE_CHECKING:
     from alexnet_raw.device import Device
@@ -146,6 +146,17 @@ def add_checkpoint(command: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="a checkpoint file or the folder of a run (default: the newest under runs/)",
     )
+
+
+def add_output(command: argparse.ArgumentParser, default: str) -> None:
+    command.add_argument(
+        "--output", metavar="FILE", help=f"the picture: .png, .pdf or .svg (default: {default})"
+    )
+
+
+def output(args: argparse.Namespace, default: Path) -> Path:
+    """Where a picture goes; ValueError, before any work, if nothing can be written there."""
+    return atomic.check_name("--output", args.output or default, (".png", ".pdf", ".svg"))
 
 
 def find_checkpoint(args: argparse.Namespace) -> Path:

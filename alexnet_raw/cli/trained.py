@@ -85,7 +85,6 @@ class Trained:
     def evaluate(self, source: data.Source, *visitors: Visitor) -> Score:
         """Its score on all pictures of a source, with a progress bar."""
         from alexnet_raw.evaluation import evaluate
-
         from alexnet_raw.run_report import progress_bar
 
         with progress_bar(len(source), "evaluate") as bar:
