@@ -88,14 +88,14 @@ def neighbours(
 
 
 def confusion(path: str | Path, tally: Confusion, title: str = "") -> None:
-    """The matrix of shares; of many classes, whose names it cannot show, also the commonest mistakes."""
+    """The matrix of shares; of many classes, whose names do not fit, also the commonest mistakes."""
     seen = np.flatnonzero(tally.counts.sum(axis=1) + tally.counts.sum(axis=0))
     counts = tally.counts[np.ix_(seen, seen)]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = short_names([tally.names[i] for i in seen], 22)
     if len(seen) <= ANNOTATED:
         side = 2.6 + 0.36 * len(seen)
-        figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+        figure = Figure(figsize=(side, side), layout="constrained")
         axes = figure.subplots()
         _annotated_matrix(axes, shares, names)
     else:
@@ -140,7 +140,7 @@ def _annotated_matrix(axes: Axes, shares: np.ndarray, names: Sequence[str]) -> N
     places = range(len(names))
     axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=9)
     axes.set_yticks(places, names, fontsize=9)
-    for i, j in np.argwhere(shares >= 0.005):
+    for i, j in np.argwhere(shares > 0.005):
         shade = "white" if shares[i, j] > 0.35 else "black"
         axes.text(
             j, i, f"{100 * shares[i, j]:.0f}", ha="center", va="center", color=shade, fontsize=8.5
