@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from alexnet_raw import checkpoint, data, info, run_report
+from alexnet_raw import checkpoint, data, info, run_report, transfer
 from alexnet_raw.checkpoint import Checkpoint, CheckpointError
 from alexnet_raw.device import Device
 from alexnet_raw.evaluation import Score
@@ -61,6 +61,7 @@ class Run:
             data.Loader(validation, size, crop, train=False, threads=threads) if validation else None
         )
         self.rates = weight_rates(model.spec)
+        self.origins: list[str] = []  # where the layers' first weights come from, a line for each
         self.epoch = 0  # that is being trained, from 0
         self.batch = 0  # the next one of that epoch
         self.score = Score()  # over the batches of this epoch so far
@@ -98,7 +99,10 @@ class Run:
             sources[0].content_size,
         )
         path = checkpoint_path or folder / checkpoint.FILE_NAME
-        return cls(settings, model, sources, folder, path, threads)
+        run = cls(settings, model, sources, folder, path, threads)
+        if settings.init_from:
+            run.origins = transfer.start_from(model, settings.init_from)
+        return run
 
     @classmethod
     def resume(

@@ -28,6 +28,7 @@ def announcement(run: Run) -> str:
     devices = ", ".join(device.name for device in run.model.net.devices)
     lines = [
         *(f"note  {note}" for note in spec.notes),
+        *(f"start {line}" for line in run.origins),
         f"net   {spec.name}: {parameters:,} parameters, {spec.classes} outputs, on {devices}",
         f"data  {settings.data or EMBEDDED}: {len(run.train_loader.source):,} training and "
         f"{validation} validation pictures of {len(run.model.classes)} classes",

@@ -40,6 +40,7 @@ class Settings:
     colour_noise: str | None = None  # one of data.NOISES; None: as suits the data
     noise_until: float | None = None  # the part of the run that has colour noise; None: all
     shared_crops: int | None = None  # pictures in a row that share a crop and a mirror; None: 1
+    init_from: str | None = None  # a run or checkpoint, of which the net takes the layers that fit
     outputs: int | str | None = None  # of the last layer; "auto": as many as the data has classes
     epochs: int | None = None
     batch_size: int | None = None
@@ -53,7 +54,7 @@ class Settings:
     show_weights: bool = False  # print the mean sizes of weights and updates after each epoch
 
     def resolved(self, spec: NetSpec, suited: dict[str, Any] | None = None) -> Settings:
-        """With all that is still None as it suits the net, and an absolute path of the data.
+        """With all that is still None as it suits the net, and absolute paths.
 
         A file of constant rates means the paper's plateau schedule.
         """
@@ -68,7 +69,8 @@ class Settings:
         }
         missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
         path = self.data and str(Path(self.data).expanduser().resolve())
-        return replace(self, data=path, **missing)
+        init_from = self.init_from and str(checkpoint.locate(self.init_from).absolute())
+        return replace(self, data=path, init_from=init_from, **missing)
 
     def augmentation(self, source: data.Source) -> data.Augmentation:
         """How the training pictures are varied: as suits them, unless settings say otherwise."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from alexnet_raw import checkpoint, data, layer_file, transfer
 from alexnet_raw.checkpoint import Checkpoint, CheckpointError
+from alexnet_raw.cli import main
 from alexnet_raw.device import parse_devices
 from alexnet_raw.model import Model
 from alexnet_raw.run import Run
@@ -177,3 +179,35 @@ def test_the_sixth_convolution_is_new_over_the_papers_net():
         p.rate.eps for layer in spec for p in layer.parameters([shapes[name] for name in layer.inputs])
     }
     assert rates == {0.01}
+
+
+def test_init_from(run, tmp_path, monkeypatch, capsys):
+    """The command: a run on other classes says where each layer comes from, and remembers it."""
+    monkeypatch.chdir(tmp_path)
+    files = tiny_run.write_net(tmp_path)
+    pictures = Path(tiny_run.write_pictures(tmp_path / "pictures"))
+    (pictures / "classes.txt").write_text("up\nleft\nright\n")
+    flags = ["--net", files[0], "--params", files[1], "--data", str(pictures), "--epochs", "1"]
+    start = ["--init-from", str(run.folder), "--output", "new"]
+    assert main(["train", *flags, *start]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"start conv1a: from {run.checkpoint_path}" in lines
+    assert "start fc3: new: the classes are others" in lines
+    settings = checkpoint.load_metadata("new")["run"]["settings"]
+    assert settings["init_from"] == str(run.checkpoint_path)
+    assert main(["train", "--resume", "new", "--init-from", "a"]) == 2
+    assert "--init-from cannot change" in capsys.readouterr().err
+    assert main(["train", *flags, "--init-from", "no-such-run", "--output", "other"]) == 2
+    assert "no-such-run" in capsys.readouterr().err
+    assert not Path("other").exists()
+
+
+def test_a_run_starts_from_the_weights(run, tmp_path):
+    """Before the first step, the new run's net is the old one."""
+    settings = replace(run.settings, init_from=str(run.folder))
+    new = Run.start(settings, parse_devices("cpu"), tmp_path / "run")
+    for name, array in run.model.net.state().items():
+        if name.endswith(".velocity"):
+            array = np.zeros_like(array)
+        np.testing.assert_array_equal(new.model.net.state()[name], array, name)
+    assert len(new.origins) == len(LEARN)

@@ -22,6 +22,7 @@ examples:
   alexnet-raw train --recipe 2012 --data imagenet --devices cuda:0,cuda:1
   alexnet-raw train --recipe paper --with first-weights,layer-order --data imagenet
   alexnet-raw train --net my.layers.cfg --params my.params.cfg --data pictures --classes auto
+  alexnet-raw train --net alexnet --data flowers --classes auto --init-from runs/alexnet --lr 0.001
   alexnet-raw train --resume runs/alexnet-mini
 
 files written in the folder of the run:
@@ -49,6 +50,7 @@ FIXED = {  # what a resumed run keeps
     "--colour-noise": "colour_noise",
     "--shared-crops": "shared_crops",
     "--init-module": "init_module",
+    "--init-from": "init_from",
     "--classes": "outputs",
     "--batch-size": "batch_size",
     "--seed": "seed",
@@ -74,6 +76,12 @@ def add(command: argparse.ArgumentParser) -> None:
         type=outputs,
         help="outputs of the last layer: a number, or auto for as many as the data has "
         "(default: as the net says, or more if the data has more)",
+    )
+    what.add_argument(
+        "--init-from",
+        metavar="RUN",
+        help="a run or checkpoint: layers of the same name, shapes and classes start from its weights "
+        "(fine-tuning); the others are new. Says which",
     )
     how = command.add_argument_group("how to train")
     how.add_argument(
