@@ -11,7 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Patch
+from matplotlib.textpath import TextPath
 
 from alexnet_raw.class_names import cut, short_names
 from alexnet_raw.confusion import Confusion
@@ -21,6 +23,8 @@ TRUE, OTHER = "#f5a65b", "#b9cfe8"  # bars: orange and light blue; text is reada
 WRONG = "#b3470c"  # names of classes that are not the one looked for
 COLUMNS = 4  # of predictions
 BARS = 5
+SIDE, THUMB = 2.3, 1.3  # inches, of the pictures of predictions and of neighbours
+LONGEST = 60  # characters of a name, before it is fitted into its place
 ANNOTATED = 30  # classes of which each cell of the confusion matrix gets its number
 
 
@@ -39,23 +43,24 @@ def predictions(path: str | Path, shown: Sequence[Prediction], names: Sequence[s
 
     ``names``: of the outputs.
     """
-    short = short_names(names)
+    short = short_names(names, LONGEST)
     columns = min(COLUMNS, len(shown))
     rows = math.ceil(len(shown) / columns)
-    figure = Figure(figsize=(2.45 * columns, 3.75 * rows + 0.35), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.04)
-    cells = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[2.3, 1.25] * rows)
-    for axes in cells.flat:
-        axes.set_axis_off()
+    width, title, bars, legend = SIDE + 0.25, 0.32, 1.3, 0.4
+    height = title + SIDE + 0.08 + bars + 0.1
+    figure = Figure(figsize=(columns * width + 0.05, rows * height + legend))
     for i, prediction in enumerate(shown):
         row, column = divmod(i, columns)
-        picture(cells[2 * row, column], prediction.pixels)
-        title = cut(prediction.name, 26) if prediction.label is None else short[prediction.label]
-        cells[2 * row, column].set_title(title, fontsize=10, fontweight="bold", pad=4)
-        _bars(cells[2 * row + 1, column], prediction, short)
+        left, top = 0.15 + column * width, row * height + title
+        axes = axes_at(figure, left, top, SIDE, SIDE)
+        picture(axes, prediction.pixels)
+        name = prediction.name if prediction.label is None else short[prediction.label]
+        style = {"size": 10, "weight": "bold"}
+        axes.set_title(fitted(name, SIDE, **style), **style, pad=4, parse_math=False)
+        _bars(axes_at(figure, left, top + SIDE + 0.08, SIDE, bars), prediction, short)
     if any(prediction.label is not None for prediction in shown):
-        legend = [Patch(color=TRUE, label="true class"), Patch(color=OTHER, label="other classes")]
-        figure.legend(handles=legend, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+        patches = [Patch(color=TRUE, label="true class"), Patch(color=OTHER, label="other classes")]
+        figure.legend(handles=patches, loc="lower center", ncols=2, frameon=False, fontsize=9)
     save(figure, path)
 
 
@@ -70,20 +75,23 @@ def neighbours(
 
     Pictures are pairs of pixels (height, width, 3) uint8 and class; ``nearest``: a list for each query.
     """
-    short = short_names(names, 17)
+    short = short_names(names, LONGEST)
     count = max(map(len, nearest))
-    figure = Figure(figsize=(1.35 * (count + 1) + 0.3, 1.55 * len(queries) + 0.5), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0)
-    widths = [1, 0.12] + [1] * count
-    grid = figure.subplots(len(queries), count + 2, squeeze=False, width_ratios=widths)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for row, query, found in zip(grid, queries, nearest, strict=True):
-        _named(row[0], query, short, fontweight="bold")
-        for axes, other in zip(row[2:], found, strict=False):
-            style = {} if other[1] == query[1] else {"color": WRONG, "style": "italic"}
-            _named(axes, other, short, **style)
-    figure.suptitle(title, fontsize=11)
+    width, height, gap, head = THUMB + 0.1, THUMB + 0.27, 0.2, 0.42
+    across = max((count + 1) * width + gap + 0.1, 5)  # the title needs some
+    figure = Figure(figsize=(across, len(queries) * height + head))
+    for row, (query, found) in enumerate(zip(queries, nearest, strict=True)):
+        for column, shown in enumerate([query, *found]):
+            left = 0.1 + column * width + (gap if column else 0)
+            axes = axes_at(figure, left, head + row * height, THUMB, THUMB)
+            picture(axes, shown[0])
+            style = {"weight": "normal" if column else "bold"}
+            if shown[1] != query[1]:
+                style |= {"style": "italic", "color": WRONG}
+            name = fitted(short[shown[1]], THUMB, size=8, **style)
+            place = {"ha": "center", "va": "top", "transform": axes.transAxes, "parse_math": False}
+            axes.text(0.5, -0.03, name, size=8, **place, **style)
+    figure.suptitle(title, fontsize=11, y=1 - 0.12 / figure.get_figheight(), va="top")
     save(figure, path)
 
 
@@ -116,11 +124,24 @@ def picture(axes: Axes, pixels: np.ndarray) -> None:
     axes.set_axis_off()
 
 
-def _named(axes: Axes, shown: tuple[np.ndarray, int], short: Sequence[str], **style: str) -> None:
-    """A picture with its class under it."""
-    picture(axes, shown[0])
-    place = {"ha": "center", "va": "top", "transform": axes.transAxes}
-    axes.text(0.5, -0.03, short[shown[1]], fontsize=8, **place, **style)
+def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes without a frame at a place in inches, from the figure's upper left corner."""
+    across, down = figure.get_size_inches()
+    box = (left / across, 1 - (top + height) / down, width / across, height / down)
+    axes = figure.add_axes(box)
+    axes.set_axis_off()
+    return axes
+
+
+def fitted(text: str, inches: float, size: float, weight: str = "normal", **_: str) -> str:
+    """The text, or as much of its beginning as so many inches hold at that size in points."""
+    font = FontProperties(size=size, weight=weight)
+    for length in range(min(len(text), LONGEST), 1, -1):
+        shorter = cut(text, length)
+        path = TextPath((0, 0), shorter.replace("$", r"\$"), prop=font)
+        if path.get_extents().width <= 72 * inches:
+            return shorter
+    return text[:1]
 
 
 def _bars(axes: Axes, prediction: Prediction, short: Sequence[str]) -> None:
@@ -128,18 +149,20 @@ def _bars(axes: Axes, prediction: Prediction, short: Sequence[str]) -> None:
     for place, output in enumerate(likeliest):
         probability, is_true = prediction.probabilities[output], output == prediction.label
         axes.barh(place, probability, height=0.86, color=TRUE if is_true else OTHER)
-        weight = "bold" if is_true else "normal"
-        style = {"va": "center_baseline", "fontsize": 8.5, "fontweight": weight}
-        axes.text(0.015, place, cut(short[output], 22), **style)
-        axes.text(1, place, f"{probability:.0%}", ha="right", **style)
-    axes.set(xlim=(0, 1), ylim=(BARS - 0.4, -0.6))
+        style = {"size": 8.5, "weight": "bold" if is_true else "normal", "va": "center_baseline"}
+        name = fitted(short[output], SIDE - 0.5, **style)
+        axes.text(0.015, place, name, parse_math=False, **style)
+        axes.text(0.99, place, f"{probability:.0%}", ha="right", **style)
+    axes.set(xlim=(0, 1), ylim=(BARS - 0.5, -0.5))
 
 
 def _annotated_matrix(axes: Axes, shares: np.ndarray, names: Sequence[str]) -> None:
     axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
     places = range(len(names))
-    axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=9)
-    axes.set_yticks(places, names, fontsize=9)
+    axes.set_xticks(
+        places, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=9, parse_math=False
+    )
+    axes.set_yticks(places, names, fontsize=9, parse_math=False)
     for i, j in np.argwhere(shares > 0.005):
         shade = "white" if shares[i, j] > 0.35 else "black"
         axes.text(
@@ -169,7 +192,9 @@ def _pair_bars(axes: Axes, tally: Confusion, most: int = 20) -> None:
     pairs = tally.pairs(most)
     for place, (i, j, count) in enumerate(pairs):
         axes.barh(place, 100 * count / pictures[i], color=OTHER, height=0.86)
-        axes.text(0.6, place, f"{short[i]} → {short[j]}", va="center_baseline", fontsize=9)
+        axes.text(
+            0.6, place, f"{short[i]} → {short[j]}", va="center_baseline", fontsize=9, parse_math=False
+        )
     axes.set_ylim(most - 0.4, -0.6)
     axes.set_xlim(0, max([50, *(100 * count / pictures[i] for i, _, count in pairs)]))
     axes.set_yticks([])

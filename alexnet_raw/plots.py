@@ -85,7 +85,7 @@ def _curve(
     if not len(last):
         return
     marker = "o" if len(last) <= 25 else None
-    label = f"{name}: {last[-1, 1]:.3g}"
+    label = f"{name}: {last[-1, 1]:.2f}".replace("$", r"\$")
     if len(training):
         own = None if len(validation) else label
         axes.plot(*training.T, "--", color=shade, lw=1.2, marker=marker, ms=2.5, label=own)

@@ -24,7 +24,7 @@ def folder(tmp_path_factory) -> Path:
     tiny_run.write_net(folder)
     tiny_run.write_pictures(folder / "pictures")
     files = ["--net", "tiny.layers.cfg", "--params", "tiny.params.cfg", "--data", "pictures"]
-    short = ["--epochs", "6", "--batch-size", str(tiny_run.BATCH)]
+    short = ["--epochs", "3", "--batch-size", str(tiny_run.BATCH)]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for seed, name in enumerate("ab"):

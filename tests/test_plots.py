@@ -153,3 +153,16 @@ def test_a_confusion_without_mistakes(tmp_path):
     tally.add(np.arange(40), np.eye(40, dtype=np.float32))
     picture_plots.confusion(tmp_path / "c.png", tally)
     assert len(colours_of(tmp_path / "c.png")) > 5
+
+
+def test_names_are_fitted_into_their_place():
+    assert picture_plots.fitted("tabby", 2, size=8) == "tabby"
+    long = picture_plots.fitted("soft-coated wheaten terrier", 1, size=8)
+    assert long.startswith("soft-coated") and long.endswith("…")
+    assert len(picture_plots.fitted("W" * 50, 1, size=8)) < len(
+        picture_plots.fitted("i" * 50, 1, size=8)
+    )
+    assert len(picture_plots.fitted("W" * 50, 1, size=8, weight="bold")) < 12
+    assert picture_plots.fitted("$x_{1}$ costs $2", 2, size=8) == "$x_{1}$ costs $2"
+    assert picture_plots.fitted("", 1, size=8) == ""
+    assert picture_plots.fitted("abc", 0, size=8) == "a"

@@ -35,6 +35,7 @@ AlexNet as it was trained in 2012: two towers, every kernel written by hand, on 
   alexnet-raw train                         a small AlexNet learns the embedded Fashion-MNIST
   alexnet-raw eval                          error of the run trained last
   alexnet-raw predict boot.png              what it sees in a picture
+  alexnet-raw plot filters RUN              a picture of what its first layer learned
   alexnet-raw show alexnet                  the paper's network as a table
   alexnet-raw train --net alexnet --data D  the paper's network on a folder of pictures
 """

@@ -104,9 +104,8 @@ def _of_data(net: trained.Trained, args: argparse.Namespace) -> Iterator[Predict
     from alexnet_raw.picture_plots import Prediction
 
     source = net.source(args.split)
-    # Without --only-errors the first `count` will do.
-    size = args.batch_size if args.only_errors else min(args.batch_size, args.count)
-    for batch, where in _shuffled(net, source, args.seed, size):
+    most = None if args.only_errors else args.count
+    for batch, where in _shuffled(net, source, args.seed, most):
         probabilities = net.model.probabilities(batch, args.views)
         for i, index in enumerate(where):
             pixels = content(batch.pictures[i], net.model)
@@ -139,7 +138,7 @@ def neighbours(args: argparse.Namespace) -> int:
     layers = features.find_layers(net.model.spec, args.layer)
     asked, train = net.source(args.split), net.source("train")
     queries, chosen, rows = [], [], []
-    for batch, where in _shuffled(net, asked, args.seed, min(args.count, args.batch_size)):
+    for batch, where in _shuffled(net, asked, args.seed, args.count):
         rows.append(features.of_batch(net.model, batch, layers))
         chosen += where.tolist()
         queries += _contents(net.model, batch.pictures, batch.labels)
@@ -240,15 +239,16 @@ def _add_choice(command: argparse.ArgumentParser, count: int) -> None:
 
 
 def _shuffled(
-    net: trained.Trained, source: data.Source, seed: int, size: int
+    net: trained.Trained, source: data.Source, seed: int, most: int | None
 ) -> Iterator[tuple[data.Batch, np.ndarray]]:
-    """Batches in a random order, each with its pictures' indices in the source."""
-    from alexnet_raw import data
+    """Batches in a random order, each with its pictures' indices in the source.
+
+    most: how many pictures will do, if none turns out to be broken; None: that is not known.
+    """
     from alexnet_raw.features import Subset
 
     order = np.random.default_rng(seed).permutation(len(source))
-    loader = data.Loader(Subset(source, order), size, net.model.crop, train=False, ahead=2)
-    with closing(loader.epoch(0)) as batches:
+    with closing(net.loader(Subset(source, order), most).epoch(0)) as batches:
         for batch in batches:
             yield batch, order[batch.indices]
 

@@ -75,12 +75,12 @@ class Trained:
         except data.NoValidationPictures as error:
             raise ValueError(f"{error}; --split train takes the training pictures") from error
 
-    def loader(self, source: data.Source) -> data.Loader:
-        """Batches of them, unaltered and in their order."""
+    def loader(self, source: data.Source, most: int | None = None) -> data.Loader:
+        """Batches of them, unaltered and in their order; of ``most`` pictures, if that is fewer."""
         from alexnet_raw import data
 
-        size, threads = self._args.batch_size, self._args.threads
-        return data.Loader(source, size, self.model.crop, train=False, threads=threads)
+        size = min(self._args.batch_size, most or self._args.batch_size)
+        return data.Loader(source, size, self.model.crop, train=False, threads=self._args.threads)
 
     def evaluate(self, source: data.Source, *visitors: Visitor) -> Score:
         """Its score on all pictures of a source, with a progress bar."""
