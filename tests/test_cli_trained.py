@@ -109,7 +109,9 @@ def test_eval_by_class(here, capsys):
     assert f"top-1 error {wrong:.2%}" in out
     table = read_csv("t.csv")[1:]
     assert sum(int(row[1]) for row in table) == tiny_run.VAL
-    assert sum(int(row[1]) * float(row[2]) for row in table) / tiny_run.VAL == pytest.approx(wrong)
+    assert sum(int(row[1]) * float(row[2]) for row in table) / tiny_run.VAL == pytest.approx(
+        wrong, abs=1e-5
+    )
     names = saved["names"].tobytes().decode().split("\n")
     assert names[:2] == ["val picture 0", "val picture 1"]
     assert all(f"wrote {name}" in out for name in flags[1::2])
