@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 FILE_NAME = "checkpoint.safetensors"  # the newest, in the folder of a run
 BEST = "best.safetensors"  # of lowest validation error
 OF_EPOCH = "epoch-{:04}.safetensors"
-FORMAT = "alexnet-raw checkpoint 1"
+FORMAT = "alexnet-raw checkpoint 2"
 KEY = "alexnet_raw"  # the header entry that holds the JSON
 
 

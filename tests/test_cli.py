@@ -23,7 +23,11 @@ from alexnet_raw.device import parse_devices
 from alexnet_raw.model import Model
 from tests import tiny_run
 
-COMMANDS = ("train", "eval", "predict", "show", "info", "check-grads")
+COMMANDS = ("train", "eval", "predict", "show", "info", "check-grads") + (
+    "ensemble",
+    "plot",
+    "experiment",
+)
 
 
 @pytest.fixture(scope="module")

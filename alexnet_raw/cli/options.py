@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alexnet_raw import atomic, checkpoint, recipes
+from alexnet_raw import atomic, checkpoint, layer_file, recipes
 
 if TYPE_CHECKING:
     from alexnet_raw.device import Device
 
+PACKAGED = ", ".join(layer_file.packaged())
 EMBEDDED = "the embedded part of Fashion-MNIST"
 
 
@@ -45,8 +46,7 @@ def add_net(command: argparse.ArgumentParser, default: str) -> None:
     command.add_argument(
         "--net",
         metavar="NET",
-        help="a packaged net (alexnet, alexnet-2012, alexnet-1tower, alexnet-6conv, alexnet-mini) "
-        f"or a layer-definition file (default: {default})",
+        help=f"a packaged net ({PACKAGED}) or a layer-definition file (default: {default})",
     )
     command.add_argument(
         "--params",

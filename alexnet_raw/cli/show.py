@@ -24,8 +24,7 @@ def add(command: argparse.ArgumentParser) -> None:
         "net",
         metavar="NET",
         nargs="?",
-        help="a packaged net (alexnet, alexnet-2012, alexnet-1tower, alexnet-6conv, alexnet-mini) "
-        "or a layer-definition file (default: alexnet)",
+        help=f"a packaged net ({options.PACKAGED}) or a layer-definition file (default: alexnet)",
     )
     command.add_argument("--params", metavar="FILE", help="the layer-parameter file of such a file")
     options.add_recipe(command)
