@@ -32,9 +32,11 @@ _SETTINGS: dict[str, Any] = {
     **dict.fromkeys(("seed", "layer", "step"), Integral),
     **dict.fromkeys(("scale", "power", "min_div", "keep", "stdev"), Real),
     **dict.fromkeys(("rate", "momentum", "decay", "coeff", "least", "most"), Real),
-    **dict.fromkeys(("accumulate", "inverted", "blocked", "center"), _BOOL),
+    **dict.fromkeys(("accumulate", "inverted", "blocked", "center", "centred"), _BOOL),
     **{"kind": str, "neuron": Neuron},
 }
+
+_OPTIONAL = ("bias", "targets", "given")
 
 
 def _setting(name: str, key: str, value: Any) -> Any:
@@ -55,7 +57,7 @@ def _call(name: str, arrays: dict[str, Array | None], **settings: Any) -> None:
     """Runs an op of the extension on the device that all the arrays share."""
     device, owner = None, ""
     for argument, array in arrays.items():
-        if array is None and argument in ("bias", "targets"):
+        if array is None and argument in _OPTIONAL:
             continue
         if not isinstance(array, Array):
             raise TypeError(
@@ -894,6 +896,44 @@ def output_cost_backward(
     )
 
 
+# ---- tica, multi_softmax: costs of cuda-convnet's that are more than sums over outputs
+
+
+def tica_forward(loss: Array, norms: Array, inp: Array, *, size: int) -> None:
+    """Topographic ICA: loss (images,) = sum over all pixels of s - e log(1 + s / e), e = 0.001.
+
+    s = sqrt(sum of inp^2) over the size x size pixels of the same map from (y - size//2, x - size//2)
+    on that exist; kept for `tica_backward` in norms, (channels, height, width, images) as inp. size is
+    at most 128.
+    """
+    _call("tica_forward", {"loss": loss, "norms": norms, "inp": inp}, size=size)
+
+
+def tica_backward(
+    dinp: Array, inp: Array, norms: Array, *, size: int, coeff: float, accumulate: bool = False
+) -> None:
+    """dinp [+]= coeff / images * inp * sum of 1 / (e + s) over the windows that inp's pixel is in."""
+    _call(
+        "tica_backward",
+        {"dinp": dinp, "inp": inp, "norms": norms},
+        size=size,
+        coeff=coeff,
+        accumulate=accumulate,
+    )
+
+
+def multi_softmax(
+    probs: Array, lattice: Array, inp: Array, given: Array | None = None, *, size: int
+) -> None:
+    """How probable each class is to be in a set of `size` classes, (classes, images) as inp.
+
+    A set is as probable as the exp of the sum of its classes' inp says. given (images,) int32: on the
+    condition that this class of each picture is in it. lattice (classes, size, images) is scratch. size
+    is at most 32 and below the number of classes.
+    """
+    _call("multi_softmax", {"probs": probs, "lattice": lattice, "inp": inp, "given": given}, size=size)
+
+
 # ---- sgd: momentum and weight decay (paper, section 5)
 
 
@@ -922,12 +962,14 @@ def sgd_step(
 # ---- limit_norms: the lengths of filters (cuda-convnet's wball and wcNorm)
 
 
-def limit_norms(weights: Array, *, least: float = 0.0, most: float = 0.0) -> None:
+def limit_norms(
+    weights: Array, *, least: float = 0.0, most: float = 0.0, centred: bool = False
+) -> None:
     """Scales each column of weights (rows, filters), in place, so that its length lies in least..most.
 
-    most = 0 sets no limit; a column of zeros stays so.
+    centred: so that its length less its mean does. most = 0 sets no limit; a length of 0 stays so.
     """
-    _call("limit_norms", {"weights": weights}, least=least, most=most)
+    _call("limit_norms", {"weights": weights}, least=least, most=most, centred=centred)
 
 
 # ---- augment: from pictures to the network's input (paper, section 4.1)

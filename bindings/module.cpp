@@ -124,6 +124,8 @@ PYBIND11_MODULE(MODULE, m) {
     bind_softmax(m);
     bind_logloss(m);
     bind_output_cost(m);
+    bind_tica(m);
+    bind_multi_softmax(m);
     bind_limit_norms(m);
     bind_sgd(m);
     bind_augment(m);

@@ -25,6 +25,8 @@ void bind_dropout(pybind11::module_& m);
 void bind_softmax(pybind11::module_& m);
 void bind_logloss(pybind11::module_& m);
 void bind_output_cost(pybind11::module_& m);
+void bind_tica(pybind11::module_& m);
+void bind_multi_softmax(pybind11::module_& m);
 void bind_limit_norms(pybind11::module_& m);
 void bind_sgd(pybind11::module_& m);
 void bind_augment(pybind11::module_& m);

@@ -123,7 +123,17 @@ OPS = {
         {"kind": "crossent", "coeff": 1.0, "accumulate": False},
         in_place=(("dout", "out"),),
     ),
-    "limit_norms": Op({"weights": F}, {"least": 0.0, "most": 1.0}),
+    "tica_forward": Op({"loss": (3,), "norms": A, "inp": A}, {"size": 3}, outputs=2),
+    "tica_backward": Op(
+        {"dinp": A, "inp": A, "norms": A}, {"size": 3, "coeff": 1.0, "accumulate": False}
+    ),
+    "multi_softmax": Op(
+        {"probs": F, "lattice": (F[0], 2, F[1]), "inp": F, "given": (F[1],)},
+        {"size": 2},
+        outputs=2,
+        dtypes={"given": np.int32},
+    ),
+    "limit_norms": Op({"weights": F}, {"least": 0.0, "most": 1.0, "centred": False}),
     "philox_uniform": Op({"out": A}, DRAWS, any_shape=True),
     "dropout_forward": Op({"out": A, "inp": A}, DROPOUT, in_place=(("out", "inp"),), any_shape=True),
     "dropout_backward": Op(
@@ -205,6 +215,7 @@ BAD_SETTINGS = {
     "inverted": [None, "yes", 2, 0],
     "blocked": [None, "yes", 2, 0],
     "center": [None, "yes", 2, 1],
+    "centred": [None, "yes", 2, 1],
 }
 BAD_NORM_SCALES = [-1.0, math.nan, math.inf, -math.inf]
 
@@ -302,7 +313,7 @@ class TestArrays:
 
     def test_not_an_array(self, name, argument):
         for value in (
-            *([] if argument in ("bias", "targets") else [None]),
+            *([] if argument in ("bias", "targets", "given") else [None]),
             [1.0],
             1.0,
             "x",

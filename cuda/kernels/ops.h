@@ -133,12 +133,26 @@ void output_cost_forward(float* loss, const float* targets, const float* out, in
 void output_cost_backward(float* dout, const float* targets, const float* out, int features, int images,
                           OutputCost kind, float coeff, bool accumulate, Stream stream);
 
+// ---- tica.cu: sums of window norms, and the norms (channels, height, width, images) for its gradient;
+// sizes as rnorm's
+void tica_forward(float* loss, float* norms, const float* inp, MapSizes sizes, int size, Stream stream);
+void tica_backward(float* dinp, const float* inp, const float* norms, MapSizes sizes, int size,
+                   float coeff, bool accumulate, Stream stream);
+
+// ---- multi_softmax.cu: how probable each class is to be in a set of `size` classes (given, if labels
+// is not null, that the label is); 1 <= size < classes
+constexpr int kLargestSet = 32;
+void multi_softmax(float* probs, float* lattice, const float* inp, const int* labels, int classes,
+                   int images, int size, Stream stream);
+
 // ---- sgd.cu: momentum and weight decay, in place
 void sgd_step(float* weights, float* velocity, const float* gradient, index_t n, float rate,
               float momentum, float decay, Stream stream);
 
-// ---- limit_norms.cu: the length of each filter, a column of (rows, filters), kept between two limits
-void limit_norms(float* weights, index_t rows, int filters, float least, float most, Stream stream);
+// ---- limit_norms.cu: the length of each filter, a column of (rows, filters), kept between two limits;
+// centred: its length less its mean
+void limit_norms(float* weights, index_t rows, int filters, float least, float most, bool centred,
+                 Stream stream);
 
 // ---- augment.cu: uint8 pictures (images, height, width, channels) to (channels, out_height,
 // out_width, images): crop, mirror, mean, colour noise
