@@ -159,6 +159,17 @@ class Array:
             self.data.data.copy_from_device_async(source.data.data, self.nbytes, stream)
             source.device._stream.wait_event(stream.record())  # before its buffer is reused
 
+    def cast_from(self, source: Array) -> None:
+        """Converts an array of equal shape on the same device to this one's dtype."""
+        if source.shape != self.shape or source.device is not self.device:
+            raise ValueError(f"cannot convert {source} into {self}")
+        if self.device.is_cuda:
+            with self.device._cupy.cuda.Device(self.device.ordinal), self.device._stream:
+                self.data[...] = source.data
+        else:
+            with np.errstate(over="ignore"):  # beyond the range: infinite, as on a GPU
+                self.data[...] = source.data
+
 
 def parse_devices(text: str) -> list[Device]:
     """The devices of a comma list such as ``cpu``, ``cpu,cpu`` or ``cuda:0,cuda:1``.

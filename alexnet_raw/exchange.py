@@ -31,6 +31,17 @@ class Memory:
         return Array(front.reshape(shape), device)
 
 
+def copy_as_half(target: Array, source: Array, key: Hashable, memory: Memory) -> None:
+    """target = source in half precision (`quantF=half`): what goes from device to device is float16."""
+    sent = memory.array(("half to send", key), source.device, source.shape, np.float16)
+    sent.cast_from(source)
+    received = sent
+    if target.device is not source.device:
+        received = memory.array(("received half", key), target.device, source.shape, np.float16)
+        received.copy_from(sent)
+    target.cast_from(received)
+
+
 @dataclass
 class Route:
     """The way of a gradient from a layer back to one of its inputs.
@@ -44,27 +55,40 @@ class Route:
     gradient: Gradient  # where the layer computes it
     target: Array  # where it belongs
     first: bool  # nothing is there yet
+    half: bool  # it goes in half precision (`quantB=half`), even to its own device
 
     @classmethod
     def plan(
-        cls, key: Hashable, device: Device, target: Array, first: bool, in_place: bool, memory: Memory
+        cls,
+        key: Hashable,
+        device: Device,
+        target: Array,
+        memory: Memory,
+        *,
+        first: bool,
+        in_place: bool,
+        half: bool,
     ) -> Route:
         """For a layer on `device`. in_place: it can add to what is there, should it have to."""
-        if target.device is device and (first or in_place):
-            return cls(key, Gradient(target, accumulate=not first), target, first)
+        if target.device is device and (first or in_place) and not half:
+            return cls(key, Gradient(target, accumulate=not first), target, first, half)
         beside = memory.array(("gradient to send", key), device, target.shape)
-        return cls(key, Gradient(beside, accumulate=False), target, first)
+        return cls(key, Gradient(beside, accumulate=False), target, first, half)
 
     def deliver(self, memory: Memory) -> None:
         """Bring the gradient to its place, once the layer has computed it."""
         computed, target = self.gradient.array, self.target
         if computed is target:
             return
-        if self.first:
-            target.copy_from(computed)
+        if not (self.first or self.half) and computed.device is target.device:
+            ops.add(target, computed)
             return
-        if computed.device is not target.device:
-            received = memory.array(("received gradient", self.key), target.device, target.shape)
-            received.copy_from(computed)
-            computed = received
-        ops.add(target, computed)
+        arrived = target
+        if not self.first:
+            arrived = memory.array(("received gradient", self.key), target.device, target.shape)
+        if self.half:
+            copy_as_half(arrived, computed, self.key, memory)
+        else:
+            arrived.copy_from(computed)
+        if not self.first:
+            ops.add(target, arrived)

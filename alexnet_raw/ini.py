@@ -12,42 +12,54 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 REQUIRED: Any = object()
-FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+FLAGS = dict.fromkeys(("1", "true", "yes", "on"), True)
+FLAGS |= dict.fromkeys(("0", "false", "no", "off"), False)
 
 
 class LayerFileError(ValueError):
     """A layer or parameter file that cannot be used; the message says where and what to do."""
 
 
-def read_ini(text: str, file: str, fold_case: bool = True) -> dict[str, dict[str, str]]:
+def read_ini(
+    text: str, file: str, fold_case: bool = True, notes: list[str] | None = None
+) -> dict[str, dict[str, str]]:
     """Section name -> key in lower case -> value, in file order. `file` is used in errors.
 
-    Without fold_case keys stay as they are written.
+    Without fold_case keys stay as they are written. As in cuda-convnet, sections of one name are one, and
+    of a key given twice the last counts: `notes` gets a sentence on that.
     """
+    try:
+        parser = _parse(text, file, fold_case, strict=True)
+    except (configparser.DuplicateSectionError, configparser.DuplicateOptionError) as e:
+        what = "a second section of this name adds to the first"
+        if isinstance(e, configparser.DuplicateOptionError):
+            what = f"{e.option} is given twice: this one counts"
+        if notes is not None:
+            notes.append(f"{file} [{e.section}] line {e.lineno}: {what}")
+        parser = _parse(text, file, fold_case, strict=False)
+    return {name: dict(parser[name]) for name in parser.sections()}
+
+
+def _parse(text: str, file: str, fold_case: bool, strict: bool) -> configparser.ConfigParser:
+    """Raises the errors of duplicates if strict, and LayerFileError for all others."""
     parser = configparser.ConfigParser(
         interpolation=None,
-        comment_prefixes=("#", ";"),
+        comment_prefixes=("#", ";", "rem ", "REM "),
         inline_comment_prefixes=("#", ";"),
         default_section="",
+        strict=strict,
     )
     if not fold_case:
         parser.optionxform = str
     try:
-        parser.read_string(text, file)
-    except configparser.DuplicateSectionError as e:
-        message = f"line {e.lineno}: a second section of this name; give each layer its own"
-        raise LayerFileError(f"{file} [{e.section}] {message}") from None
-    except configparser.DuplicateOptionError as e:
-        raise LayerFileError(
-            f"{file} [{e.section}] {e.option}: given twice (line {e.lineno}); keep one"
-        ) from None
+        parser.read_string(text.removeprefix("\ufeff"), file)
     except configparser.MissingSectionHeaderError as e:
         message = f"line {e.lineno}: {e.line.strip()!r} comes before the first [section]"
         raise LayerFileError(f"{file} {message}") from None
     except configparser.ParsingError as e:
         line, content = e.errors[0]
         raise LayerFileError(f"{file} line {line}: {content} is not of the form key=value") from None
-    return {name: dict(parser[name]) for name in parser.sections()}
+    return parser
 
 
 class Keys:
@@ -117,6 +129,12 @@ class Keys:
     ) -> list[int]:
         return self._least(key, self._list(key, count, default, int, "whole numbers"), least)
 
+    def integers_or_one(self, key: str, count: int, least: int | None = None) -> list[int]:
+        """As `integers`, where a single value will do for all inputs."""
+        if "," in self._values.get(key.lower(), ""):
+            return self.integers(key, count, least=least)
+        return [self.integer(key, least=least)] * count
+
     def numbers(
         self, key: str, count: int, default: Any = REQUIRED, least: float | None = None
     ) -> list[float]:
@@ -161,7 +179,7 @@ class Keys:
 
     def _list(self, key: str, count: int, default: Any, convert: Callable, kind: str) -> list:
         def convert_all(text: str) -> list:
-            return [convert(value) for value in _split(text)]
+            return [convert(value) for value in _split(text.removesuffix(","))]
 
         values = self._get(key, default, convert_all, f"a comma list of {kind}")
         if values is default:

@@ -1,14 +1,18 @@
-"""Initial weights from elsewhere: `initWFunc=module.function(arg,...)` and `initBFunc` of layer files.
+"""Initial weights from elsewhere: `initWFunc=module.function(arg,...)` and its like of layer files.
 
 A function is only called from a Python file that the user has named (`--init-module`, `load_module`):
 nothing runs because a layer file says so. As in cuda-convnet it is called
 
     function(layer name, index of the input, (rows, columns), params=[arg, ...])    initWFunc
     function(layer name, (rows, columns), params=[arg, ...])                        initBFunc
+    function(layer name, index of the input, (groups, channels, filterChannels), params=[arg, ...])
+                                                                                    initCFunc
 
 and returns a float32 array of that shape: for weights (channels * size * size, filters) or (inputs,
-outputs), for biases (filters, 1) or (1, outputs). The module `checkpoint` is our own: `weights(FILE)`
-and `biases(FILE)`, or `weights(FILE,LAYER)`, take a layer of that name from one of our checkpoints.
+outputs), for biases (filters, 1) or (1, outputs); for the connections of randSparse the channels that
+the groups see, groups * filterChannels whole numbers. The module `checkpoint` is our own:
+`weights(FILE)`, `biases(FILE)` and `connections(FILE)`, or `weights(FILE,LAYER)`, take a layer of that
+name from one of our checkpoints.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+
+from alexnet_raw import connections as connections_module
 
 _modules: dict[str, ModuleType] = {}
 
@@ -54,24 +60,16 @@ def initial(
     """
     module, function, params = parse(text)
     if module == "checkpoint":
-        values = _from_checkpoint(function, layer, parameter, params)
+        if function not in ("weights", "biases"):
+            raise ValueError("write checkpoint.weights(FILE) or checkpoint.biases(FILE)")
+        values = _from_checkpoint(layer, parameter, params)
         if values.size != matrix[0] * matrix[1]:
             raise ValueError(
                 f"{text}: that layer's {parameter} are {values.shape}, {matrix} are wanted"
             )
         return values.reshape(matrix)
-    if module not in _modules:
-        raise ValueError(
-            f"{text}: functions are only called from files that you name: --init-module {module}.py"
-        )
-    call = getattr(_modules[module], function, None)
-    if not callable(call):
-        raise ValueError(f"{text}: {module}.py has no function {function}")
-    try:
-        arguments = (layer, matrix) if index is None else (layer, index, matrix)
-        values = call(*arguments, params=params)
-    except Exception as error:
-        raise ValueError(f"{text}: {type(error).__name__}: {error}") from error
+    arguments = (layer, matrix) if index is None else (layer, index, matrix)
+    values = _call(text, *arguments)
     if not isinstance(values, np.ndarray) or values.dtype != np.float32 or values.shape != matrix:
         got = (
             f"{values.dtype} {values.shape}"
@@ -82,15 +80,56 @@ def initial(
     return values
 
 
-def _from_checkpoint(function: str, layer: str, parameter: str, params: list[str]) -> np.ndarray:
+def connections(text: str, layer: str, index: int, sizes: tuple[int, int, int]) -> np.ndarray:
+    """The channels that the groups of a layer see, (groups * filterChannels,) int32, as `text` names.
+
+    index: of the input, sizes: groups, channels, filterChannels. ValueError if it cannot give them.
+    """
+    module, function, params = parse(text)
+    if module != "checkpoint":
+        values = np.asarray(_call(text, layer, index, sizes))
+    elif function == "connections":
+        values = _from_checkpoint(layer, f"seen{index}", params, sizes).reshape(-1)
+    else:
+        raise ValueError("write checkpoint.connections(FILE)")
+    if values.dtype.kind not in "iu":
+        raise ValueError(f"{text}: must return whole numbers")
+    try:
+        connections_module.check(values, *sizes)
+    except ValueError as error:
+        raise ValueError(f"{text}: {error}") from None
+    return values.astype(np.int32)
+
+
+def _call(text: str, *arguments: object) -> object:
+    """What the function that `text` names returns for these arguments and its own."""
+    module, function, params = parse(text)
+    if module not in _modules:
+        raise ValueError(
+            f"{text}: functions are only called from files that you name: --init-module {module}.py"
+        )
+    call = getattr(_modules[module], function, None)
+    if not callable(call):
+        raise ValueError(f"{text}: {module}.py has no function {function}")
+    try:
+        return call(*arguments, params=params)
+    except Exception as error:
+        raise ValueError(f"{text}: {type(error).__name__}: {error}") from error
+
+
+def _from_checkpoint(
+    layer: str, tensor: str, params: list[str], sizes: tuple[int, int, int] | None = None
+) -> np.ndarray:
+    """A tensor of `layer`, or of the layer that params name, from the checkpoint that they name."""
     from alexnet_raw import checkpoint
 
-    if function not in ("weights", "biases") or not 1 <= len(params) <= 2:
-        raise ValueError(
-            "write checkpoint.weights(FILE) or checkpoint.biases(FILE), and ,LAYER if need be"
-        )
-    name = f"{params[1] if len(params) == 2 else layer}.{parameter}"
-    values = checkpoint.load_tensor(params[0], name)
+    if not 1 <= len(params) <= 2:
+        raise ValueError("write (FILE), or (FILE,LAYER), after checkpoint's function")
+    source = params[1] if len(params) == 2 else layer
+    values = checkpoint.load_tensor(params[0], f"{source}.{tensor}")
+    if values is None and sizes:  # connections that follow from the seed are not saved
+        seed = checkpoint.load_metadata(params[0])["seed"]
+        return connections_module.draw(seed, source, int(tensor.removeprefix("seen")), *sizes)
     if values is None:
-        raise ValueError(f"{params[0]} has no {name}")
+        raise ValueError(f"{params[0]} has no {source}.{tensor}")
     return values

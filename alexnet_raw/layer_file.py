@@ -52,11 +52,12 @@ def load_packaged(name: str) -> NetSpec:
 def parse(definition: str, parameters: str, name: str, files: tuple[str, str] | None = None) -> NetSpec:
     """Make a net from the texts of its two files; `files` are the names used in errors."""
     definition_file, parameter_file = files or (name + DEFINITION, name + PARAMETERS)
-    sections = read_ini(definition, definition_file)
-    settings = read_ini(parameters, parameter_file)
+    notes: list[str] = []
+    sections = read_ini(definition, definition_file, notes=notes)
+    settings = read_ini(parameters, parameter_file, notes=notes)
     if not sections:
         raise LayerFileError(f"{definition_file}: no layers; give each its [section]")
-    layers, outlets, notes = [], {}, []
+    layers, outlets = [], {}
     for section, values in sections.items():
         keys = Keys(definition_file, section, values)
         params = Keys(parameter_file, section, settings.get(section))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from alexnet_raw.ini import LayerFileError
 from alexnet_raw.layers import Layer, Shape
-from alexnet_raw.layers.cost import LogLoss
+from alexnet_raw.layers.cost import LogLoss, MultiSoftmax
 from alexnet_raw.layers.data import Data
 from alexnet_raw.layers.fc import Fc
 from alexnet_raw.layers.neuron import NeuronLayer
@@ -147,7 +147,7 @@ class NetSpec:
     @property
     def main_cost(self) -> str:
         """The name of the first cost that counts errors, or of the first; "" without costs."""
-        costs = [layer.name for layer in self if isinstance(layer, LogLoss)]
+        costs = [layer.name for layer in self if isinstance(layer, (LogLoss, MultiSoftmax))]
         return (costs + [layer.name for layer in self if layer.is_cost] + [""])[0]
 
     def fused_costs(self) -> dict[str, Layer]:

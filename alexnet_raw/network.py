@@ -15,7 +15,7 @@ import numpy as np
 
 from alexnet_raw import optimizer
 from alexnet_raw.device import Array, Device
-from alexnet_raw.exchange import Memory, Route
+from alexnet_raw.exchange import Memory, Route, copy_as_half
 from alexnet_raw.layers import Layer, Shape, Site
 from alexnet_raw.layers.data import Data
 from alexnet_raw.layers.softmax import Softmax
@@ -69,7 +69,8 @@ class Network:
         self.devices, self.batch_size, self.seed = devices, batch_size, seed
         self.shapes = self.spec.shapes(input_shape)
         self.rate_scale = 1.0
-        gpus = self.spec.places()
+        gpus = self._gpus = self.spec.places()
+        self._layers = {layer.name: layer for layer in self.spec}
         self.input_device = devices[gpus[self.spec.pictures.name] % len(devices)]
         self.places = {
             layer.name: self.input_device
@@ -84,7 +85,7 @@ class Network:
         self._constants = {
             layer.name: {
                 name: self.places[layer.name].upload(values)
-                for name, values in layer.constants(seed).items()
+                for name, values in layer.constants(seed, initialise).items()
             }
             for layer in self.spec
         }
@@ -118,12 +119,16 @@ class Network:
             if isinstance(layer, Data):
                 now.outputs[layer.name, self.input_device] = labels if layer.is_labels else images
         for site in now.sites:
-            if site.layer.is_cost and labels is None:
+            inputs = site.layer.inputs
+            missing = labels is None and (
+                site.layer.is_cost or any(now.outputs[n, self.places[n]] is None for n in inputs)
+            )
+            now.outputs[site.layer.name, site.device] = None if missing else site.out
+            if missing:
                 continue
             site.train, site.step = train, step
-            site.inputs = [self._fetch(name, site.device) for name in site.layer.inputs]
+            site.inputs = [self._fetch(name, site) for name in site.layer.inputs]
             site.layer.forward(site)
-            now.outputs[site.layer.name, site.device] = site.out
 
     def backward(self) -> None:
         """Gradients of all costs' sum for the batch of the last `forward`, into the parameters.
@@ -148,7 +153,7 @@ class Network:
             if not layer.is_cost and layer.name not in begun:
                 continue  # no cost depends on it
             if cost := self._fused.get(layer.name):
-                site.fused_cost = (self._fetch(cost.inputs[0], site.device), cost.coeff)
+                site.fused_cost = (self._fetch(cost.inputs[0], site), cost.coeff)
             elif not layer.is_cost:
                 site.dout = self._gradient(layer.name, site.images)
             routes = self._routes(site, begun)
@@ -210,16 +215,22 @@ class Network:
     def state(self) -> dict[str, np.ndarray]:
         """Copies of all values and velocities: name and name + ".velocity".
 
-        Which channels randSparse layers see is not among them: it follows from the seed.
+        Which channels randSparse layers see is not among them where it follows from the seed.
         """
-        values = {name: p.value.numpy() for name, p in self.parameters.items()}
-        velocities = {f"{name}.velocity": p.velocity.numpy() for name, p in self.parameters.items()}
-        return values | velocities
+        return {name: array.numpy() for name, array in self._state().items()}
+
+    def _state(self) -> dict[str, Array]:
+        arrays = {name: p.value for name, p in self.parameters.items()}
+        arrays |= {f"{name}.velocity": p.velocity for name, p in self.parameters.items()}
+        for layer in self.spec:
+            if layer.saves_constants:
+                constants = self._constants[layer.name].items()
+                arrays |= {f"{layer.name}.{name}": array for name, array in constants}
+        return arrays
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Set all values and velocities from what `state` gave; ValueError where they differ."""
-        arrays = {name: p.value for name, p in self.parameters.items()}
-        arrays |= {f"{name}.velocity": p.velocity for name, p in self.parameters.items()}
+        arrays = self._state()
         for name in sorted(arrays.keys() ^ state.keys()):
             where = "the saved state" if name in arrays else f"net {self.spec.name}"
             raise ValueError(f"{name} is missing in {where}: the state is of another net")
@@ -230,19 +241,28 @@ class Network:
                     f"{self.spec.name}: the state is of another net"
                 )
         for name, array in arrays.items():
-            array.copy_from(np.asarray(state[name], np.float32))
+            array.copy_from(np.asarray(state[name], array.dtype))
 
     # ---- arrays and exchanges
 
-    def _fetch(self, name: str, device: Device) -> Array:
-        """The output of layer `name` on `device`: exchanged, at most once in a pass."""
+    def _fetch(self, name: str, site: Site) -> Array:
+        """The output of layer `name` as `site` reads it: exchanged, at most once in a pass."""
         outputs = self._now.outputs
-        if (name, device) not in outputs:
+        half = self._layers[name].half_forward and self._is_exchange(name, site)
+        key = (f"{name} as half" if half else name, site.device)
+        if key not in outputs:
             source = outputs[name, self.places[name]]
-            copy = self._memory.array(("exchange", name), device, source.shape, source.dtype)
-            copy.copy_from(source)
-            outputs[name, device] = copy
-        return outputs[name, device]
+            copy = self._memory.array(("exchange", *key), site.device, source.shape, source.dtype)
+            if half:
+                copy_as_half(copy, source, name, self._memory)
+            else:
+                copy.copy_from(source)
+            outputs[key] = copy
+        return outputs[key]
+
+    def _is_exchange(self, name: str, site: Site) -> bool:
+        """Whether `site` has another gpu= than layer `name`, be they on one device or not."""
+        return self._gpus[name] != self._gpus[site.layer.name]
 
     def _gradient(self, name: str, images: int) -> Array:
         """The gradient of layer `name`'s output, on its device."""
@@ -259,9 +279,19 @@ class Network:
                 routes.append(None)
                 continue
             target = self._gradient(name, site.images)
-            first, in_place = name not in begun, site.layer.can_accumulate
+            first, half = name not in begun, self._layers[name].half_backward
             begun.add(name)
-            routes.append(Route.plan((name, i), site.device, target, first, in_place, self._memory))
+            routes.append(
+                Route.plan(
+                    (name, i),
+                    site.device,
+                    target,
+                    self._memory,
+                    first=first,
+                    in_place=site.layer.can_accumulate,
+                    half=half and self._is_exchange(name, site),
+                )
+            )
         return routes
 
     def _sites_for(self, images: int) -> list[Site]:
@@ -324,10 +354,11 @@ class Network:
                 f"{what} lies on {source.value.device}, this layer on {self.places[layer.name]}: give "
                 "both the same gpu=",
             )
-        if (source.rate, source.norms) != (spec.rate, spec.norms):
+        if (source.rate.eps == 0) != (spec.rate.eps == 0):  # otherwise those of the source count
             raise layer.error(
                 "weightSource",
-                f"{what} learns at other rates: write the same epsW, momW and wc for both",
+                f"{what} learns at rate {source.rate.eps:g}, this layer at {spec.rate.eps:g}: let both "
+                "be 0, or neither",
             )
         return source
 

@@ -6,8 +6,10 @@ v <- momentum * v - eps * decay * w - eps * gradient of the mean cost;  w <- w +
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 
 from alexnet_raw import ops
+from alexnet_raw.device import Array
 from alexnet_raw.parameters import Parameter
 
 
@@ -28,7 +30,13 @@ def step(parameters: Iterable[Parameter], progress: float, scale: float = 1.0) -
                 momentum=p.rate.momentum,
                 decay=p.rate.decay,
             )
-            if any(p.norms):
-                filters = p.value.shape[-1]
-                matrix = p.value.reshape(p.value.size // filters, filters)
-                ops.limit_norms(matrix, least=p.norms[0], most=p.norms[1])
+            for limit in p.limits:
+                for bank in _banks(p.value):
+                    ops.limit_norms(bank, **asdict(limit))
+
+
+def _banks(weights: Array) -> list[Array]:
+    """The filters as columns (rows, filters); of a `local` layer those of each pixel."""
+    filters, pixels = weights.shape[-1], weights.shape[0] if len(weights.shape) == 5 else 1
+    banks = weights.data.reshape(pixels, weights.size // (pixels * filters), filters)
+    return [Array(banks[i], weights.device) for i in range(pixels)]

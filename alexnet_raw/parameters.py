@@ -26,6 +26,15 @@ class Rate:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """Limits of the length of a filter, or of its length less its mean; most = 0 is none."""
+
+    least: float
+    most: float
+    centred: bool = False
+
+
+@dataclass(frozen=True)
 class ParameterSpec:
     """A parameter before it has memory. Starts as N(0, stdev) + constant."""
 
@@ -36,7 +45,7 @@ class ParameterSpec:
     constant: float = 0.0
     function: Callable[[], np.ndarray] | None = None  # gives the first values instead
     source: str = ""  # the name of another parameter, in whose place this one is used: conv1.weights0
-    norms: tuple[float, float] = (0.0, 0.0)  # least and largest length of a filter; (_, 0): no limit
+    limits: tuple[Limit, ...] = ()  # of the filters, its columns, kept one after the other
 
     @property
     def size(self) -> int:
@@ -59,7 +68,7 @@ class Parameter:
     def __init__(self, spec: ParameterSpec, layer: str, device: Device, seed: int | None):
         """seed: of the first values; None leaves zeros, for values that will be loaded."""
         self.name = f"{layer}.{spec.name}"
-        self.rate, self.norms = spec.rate, spec.norms
+        self.rate, self.limits = spec.rate, spec.limits
         self.is_begun = False  # its gradient holds something of the current backward pass
         first = np.zeros(spec.shape, np.float32) if seed is None else spec.initial(seed, layer)
         self.value: Array = device.upload(first)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from alexnet_raw import class_tree
 from alexnet_raw.reference import (
     bias,
     blur,
@@ -19,12 +20,14 @@ from alexnet_raw.reference import (
     local,
     lrn,
     mirror,
+    multi_softmax,
     output_cost,
     pool,
     random_pool,
     resize,
     rnorm,
     softmax,
+    tica,
 )
 from alexnet_raw.reference import logloss as log_loss
 from alexnet_raw.reference import neuron as activation
@@ -69,6 +72,10 @@ class ReferenceNet:
                     z = z + fc.forward(_flat(inp), self._weights(layer, i))
                 z += self.values[f"{layer.name}.biases"][:, None]
                 return activation.forward(z, layer.neuron)[:, None, None]
+            case "treefc":
+                z = self._tree_weights(layer).T @ _flat(inputs[0])
+                z += self.values[f"{layer.name}.biases"][:, None]
+                return activation.forward(z, layer.neuron)[:, None, None]
             case "pool" if layer.is_random and self.train:
                 return random_pool.forward(
                     inputs[0], *_window(layer, inputs[0])[1:], **self._draws(layer)
@@ -105,13 +112,25 @@ class ReferenceNet:
             case "softmax":
                 return softmax.forward(_flat(inputs[0]))[:, None, None]
             case "eltsum":
+                inputs = self._with_targets(inputs)
                 return sum(c * inp for c, inp in zip(layer.coeffs, inputs, strict=True))
             case "eltmax":
-                return eltmax.forward(inputs)
+                return eltmax.forward(self._with_targets(inputs))
             case "concat":
                 if len({inp.shape[1:] for inp in inputs}) > 1:
                     inputs = [_flat(inp)[:, None, None] for inp in inputs]
                 return np.concatenate(inputs)
+            case "cost.tica":
+                self.losses[layer.name] = (
+                    tica.forward(inputs[0], layer.size)[0].mean(),
+                    np.nan,
+                    np.nan,
+                )
+            case "cost.msm":
+                energies = _flat(inputs[1])
+                loss = multi_softmax.loss(energies, layer.size, self.labels)
+                _, top1, topk = log_loss.forward(energies, self.labels, layer.size)
+                self.losses[layer.name] = (loss.mean(), top1.mean(), topk.mean())
             case "cost.sum2":
                 loss = output_cost.forward(None, _flat(inputs[0]), "sum2")
                 self.losses[layer.name] = (loss.mean(), np.nan, np.nan)
@@ -130,6 +149,16 @@ class ReferenceNet:
         match layer.type:
             case "conv" | "local" | "fc":
                 return self._backward_weights(layer, inputs, dout)
+            case "treefc":
+                dz, inp = (
+                    _flat(activation.backward(dout, self.out[layer.name], layer.neuron)),
+                    inputs[0],
+                )
+                self.gradients[f"{layer.name}.biases"] = dz.sum(axis=1)
+                self.gradients[f"{layer.name}.weights0"] = _flat(inp) @ dz.T
+                above = class_tree.paths(layer.parents)
+                self.gradients[f"{layer.name}.nodes"] = _flat(inp) @ dz.T @ above.T
+                return [self._tree_weights(layer) @ dz]
             case "pool" if layer.is_random:
                 settings = self._draws(layer)
                 return [
@@ -161,12 +190,19 @@ class ReferenceNet:
             case "softmax":
                 return [softmax.backward(_flat(dout), _flat(self.out[layer.name]))]
             case "eltsum":
-                return [c * dout for c in layer.coeffs]
+                present = zip(layer.coeffs, inputs, strict=True)
+                return [None if inp is None else c * dout for c, inp in present]
             case "eltmax":
+                inputs = self._with_targets(inputs)
                 return [eltmax.backward(dout, inp, self.out[layer.name]) for inp in inputs]
             case "concat":
                 ends = np.cumsum([inp.size // inp.shape[-1] for inp in inputs])
                 return np.split(_flat(dout), ends[:-1])
+            case "cost.tica":
+                return [tica.backward(inputs[0], layer.size, layer.coeff)]
+            case "cost.msm":
+                energies = _flat(inputs[1])
+                return [None, multi_softmax.backward(energies, layer.size, self.labels, layer.coeff)]
             case "cost.sum2":
                 return [output_cost.backward(None, _flat(inputs[0]), "sum2", layer.coeff)]
             case "cost.gsum2":
@@ -227,6 +263,19 @@ class ReferenceNet:
 
     def _mask(self, layer):
         return layer.keep, self.seed, layer.stream, self.step, layer.is_inverted
+
+    def _tree_weights(self, layer):
+        """(features, classes): of each class, its own and those of all nodes above it."""
+        own, nodes = (self.values[f"{layer.name}.{name}"] for name in ("weights0", "nodes"))
+        return own + nodes @ class_tree.paths(layer.parents)
+
+    def _with_targets(self, inputs):
+        """The inputs of an elementwise layer, labels as columns of 0 and 1."""
+        outputs = next(len(inp) for inp in inputs if inp is not None)
+        targets = self.labels
+        if targets.ndim == 1:
+            targets = output_cost.one_hot(targets, outputs)
+        return [targets[:, None, None] if inp is None else inp for inp in inputs]
 
     def _targets(self, inputs):
         """The targets of a cost: a layer's outputs, or labels as one-hot columns, or what they are."""

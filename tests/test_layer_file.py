@@ -171,13 +171,24 @@ def test_what_cuda_convnet_would_ignore_is_noted():
 
 
 def test_what_has_no_effect_here_is_noted():
-    parameters = PARAMETERS.replace("[fc]\n", "[fc]\nquantB=half\nsuperEps=0.1\nsuperMom=0\n")
-    assert parse(DEFINITION, parameters).notes == (
-        "net.params.cfg [fc] superEps: has no effect on a net without replicas",
-        "net.params.cfg [fc] quantB: activations are exchanged between devices in full precision",
+    parameters = PARAMETERS.replace("[fc]\n", "[fc]\nsuperEps=0.1\nsuperMom=0\n")
+    assert parse(DEFINITION.replace("[conv2]\n", "[conv2]\ngpu=1,0\n"), parameters).notes == (
+        "net.layers.cfg [conv2] gpu: replicas on several gpus share their weights and split the batch: "
+        "run as one, on 1",
+        "net.params.cfg [fc] superEps: of an update rule that cuda-convnet never finished: without "
+        "effect",
     )
-    with pytest.raises(LayerFileError, match=r"\[fc\] quantB: 'quarter' is not one of half"):
-        parse(DEFINITION, parameters.replace("half", "quarter"))
+
+
+def test_half_precision_of_exchanges():
+    """In the section of any layer; a neuron that becomes a layer takes its layer's."""
+    definition = DEFINITION.replace("neuron=relu\npartialSum", "neuron=abs\npartialSum")
+    parameters = PARAMETERS.replace("[conv1]\n", "[conv1]\nquantB=Half\n")
+    spec = parse(definition, parameters + "[pool1]\nquantF=half\nquantB=default\n")
+    assert spec["conv1_neuron"].half_backward and not spec["conv1_neuron"].half_forward
+    assert spec["pool1"].half_forward and not spec["pool1"].half_backward
+    with pytest.raises(LayerFileError, match=r"\[pool1\] quantF: 'quarter' is not one of default"):
+        parse(definition, parameters + "[pool1]\nquantF=quarter\n")
 
 
 def test_parameters_have_shapes_starts_and_rates():
@@ -329,8 +340,15 @@ def test_nailbed_wants_equal_starts():
         spec["pixels"].output_shape([(3, 16, 13)])
 
 
-def test_hs_can_be_disabled():
-    assert parse(parameters=PARAMETERS + "[drop]\nenable=0\n")["drop"].keep == 1
+def test_what_is_given_twice_is_as_in_cuda_convnet():
+    """Sections of one name are one, and of a key the last counts (some of the 2012 files need it)."""
+    parameters = PARAMETERS + "[pool1]\nquantF=half\n[drop]\nenable=0\n[pool1]\nquantB=half\n"
+    spec = parse(DEFINITION.replace("filters=8\n", "filters=9\nfilters=8\n", 1), parameters)
+    assert spec["conv1"].filters == 8
+    assert spec["pool1"].half_forward and spec["pool1"].half_backward
+    twice, again = spec.notes
+    assert twice.startswith("net.layers.cfg [conv1] line ") and "filters is given twice" in twice
+    assert again.startswith("net.params.cfg [pool1] line ") and "adds to the first" in again
 
 
 # Each case: what to replace in the definition, by what, and what the error must say.
@@ -348,8 +366,8 @@ DEFINITION_ERRORS = [
     ("filterSize=3,1", "filterSize=3", r"\[conv2\] filterSize: 1 values, but the layer has 2 inputs"),
     ("padding=1,0", "padding=0,0", r"\[conv2\] inputs: inputs give outputs of different sizes"),
     ("groups=2,2", "groups=3,3", r"\[conv2\] groups: 8 channels cannot be cut in 3 groups"),
-    ("groups=2,2", "groups=2,1", r"\[conv2\] groups: all inputs need the same"),
-    ("[norm1]", "[pool1]", r"\[pool1\] line \d+: a second section"),
+    ("groups=2,2", "groups=2,1", r"\[conv2\] filters: times groups is \[\d+, \d+\], but must be the s"),
+    ("pool=max", "pool=max\ngpu=0,x", r"\[pool1\] gpu: '0,x' is not a comma list of whole numbers"),
     ("type=pool", "type=pol", r"\[pool1\] type: 'pol' is not supported; supported: .*conv, "),
     ("type=pool\n", "", r"\[pool1\] type: missing: add type="),
     ("pool=max", "pool=min", r"\[pool1\] pool: 'min' is not one of max, maxabs, avg, rand"),
@@ -388,7 +406,6 @@ DEFINITION_ERRORS = [
     ("inputs=labels,probs", "inputs=probs,labels", r"\[logprob\] inputs: write labels first"),
     ("inputs=pool1\n", "inputs=labels\n", r"\[norm1\] inputs: 'labels' are labels"),
     ("filterSize=5", "filterSize=50", r"\[conv1\] filterSize: a 50 wide filter does not fit 16 pixels"),
-    ("filters=8", "filters=8\nfilters=9", r"\[conv1\] filters: given twice"),
     ("filters=8", "filters", r"line \d+: 'filters.*is not of the form key=value"),
     ("# a comment", "stray=1", r"line 2: 'stray=1' comes before the first \[section\]"),
     ("crop=16\n", "", r"\[data\] crop: .*give input_shape"),

@@ -81,6 +81,45 @@ def costs() -> NetText:
     return net
 
 
+def more_costs() -> NetText:
+    """Costs of sets of classes, of neighbouring pixels, and of labels in an elementwise sum."""
+    net = NetText()
+    conv(net, "conv1", more="neuron=tanh[1,1]")
+    net.add("neighbours", "conv1", "type=cost.tica channels=4 sizeX=3", "coeff=0.02")
+    net.weights("fc1", "conv1", f"type=fc outputs={CLASSES} initW=0.2 gpu=1")
+    net.add("sets", "labels,fc1", "type=cost.msm", "coeff=0.7 setSize=2 threads=4")
+    net.weights("fc2", "conv1", f"type=fc outputs={CLASSES} initW=0.2 neuron=logistic")
+    net.add("difference", "labels,fc2", "type=eltsum coeffs=1,-1")
+    net.add("squares", "difference", "type=cost.sum2", "coeff=0.6")
+    return net
+
+
+def tree() -> NetText:
+    """Four classes under three nodes, whose weights are not 0 here."""
+    net = NetText()
+    conv(net, "conv1", more="neuron=relu gpu=1")
+    net.weights("fc", "conv1", "type=treefc initW=0.2 tree=4,4,5,6,6,6,-1 gpu=0")
+    net.add("probs", "fc", "type=softmax")
+    net.add("logprob", "labels,probs", "type=cost.logreg", "coeff=1 topk=2")
+    return net
+
+
+def unequal_groups() -> NetText:
+    """As in the 2012 files, everything but sharedBiases is a list, and groups need not be equal."""
+    net = NetText()
+    conv(net, "a")
+    net.weights(
+        "b",
+        "data,a",
+        "type=conv channels=3,4 filters=8,4 groups=1,2 filterSize=3,1 initW=0.2,0.2 randSparse=0,1"
+        " filterChannels=3,2 partialSum=1 neuron=relu",
+    )
+    net.weights(
+        "c", "b,a", "type=local channels=8,4 filters=1,2 groups=4,2 filterSize=3,3 initW=0.2,0.2"
+    )
+    return ending(net, "c")
+
+
 def sharing() -> NetText:
     """Convolutions and fully-connected layers with weights of others, and of their own other input."""
     net = NetText()
@@ -98,7 +137,10 @@ def sharing() -> NetText:
     return ending(net, "sum")
 
 
-NETS = {"combinations": combinations, "neurons": neurons, "costs": costs, "sharing": sharing}
+NETS = {
+    net.__name__: net
+    for net in (combinations, neurons, costs, more_costs, tree, unequal_groups, sharing)
+}
 
 
 @pytest.fixture(params=NETS)
@@ -219,10 +261,12 @@ def test_mistakes_in_weight_sources(change, message):
         make(text)
 
 
-def test_shared_weights_learn_at_one_rate():
+def test_shared_weights_learn_at_their_owner_s_rate():
     text = sharing()
     text.parameters = text.parameters.replace("[c]\nepsW=0.01", "[c]\nepsW=0.02")
-    with pytest.raises(LayerFileError, match="learns at other rates"):
+    assert make(text).parameters["b.weights0"].rate.eps == 0.01
+    text.parameters = text.parameters.replace("[c]\nepsW=0.02", "[c]\nepsW=0")
+    with pytest.raises(LayerFileError, match=r"b\[0\] learns at rate 0.01, this layer at 0: let both"):
         make(text)
 
 
@@ -309,19 +353,39 @@ def test_weights_from_a_checkpoint(tmp_path):
 # ---- limits of the length of filters
 
 
+def updated(text: NetText, rng, limits: str, layer: str = "conv1") -> np.ndarray:
+    """The layer's weights (banks, rows, filters) after a step with these limits."""
+    text.parameters = text.parameters.replace(f"[{layer}]\n", f"[{layer}]\n{limits}\n")
+    net = make(text)
+    run(net, *batch(rng, PICTURE, 3, CLASSES))
+    net.update(0.0)
+    weights = net.parameters[f"{layer}.weights0"].value.numpy()
+    return weights.reshape(*weights.shape[:-4], -1, weights.shape[-1])
+
+
 def test_filters_keep_their_length(rng):
+    """wball is for each of a filter's 27 weights: in a local layer too, for each pixel's filters."""
     text = NetText()
     conv(text, "conv1")
-    ending(text, "conv1")
-    text.parameters = text.parameters.replace("[conv1]\n", "[conv1]\nwball=0.5\nwcNormMin=0.6\n")
-    net = make(text)
-    pictures, labels = batch(rng, PICTURE, 3, CLASSES)
-    run(net, pictures, labels)
-    net.update(0.0)
-    weights = net.parameters["conv1.weights0"].value.numpy().reshape(-1, 4)
-    norms = np.linalg.norm(weights, axis=0)
-    assert np.all((norms > 0.6 - 1e-5) & (norms < np.sqrt(0.5) + 1e-5))
-    assert_close(limit_norms.forward(weights, 0.6, np.sqrt(0.5)), weights)
+    norms = np.linalg.norm(updated(ending(text, "conv1"), rng, "wball=0.03"), axis=0)
+    assert np.all(norms < 27 * 0.03 + 1e-5) and np.any(norms > 27 * 0.03 - 1e-5)
+    text = NetText()
+    conv(text, "local1", more="type=local")
+    norms = np.linalg.norm(updated(ending(text, "local1"), rng, "wball=0.03", "local1"), axis=1)
+    assert norms.shape == (49, 4)
+    assert np.all(norms < 27 * 0.03 + 1e-5) and np.any(norms > 27 * 0.03 - 1e-5)
+
+
+def test_filters_keep_their_contrast(rng):
+    """wcNorm limits sqrt(sum of (w - mean)^2) / weights, by scaling w, its mean with it."""
+    text = NetText()
+    conv(text, "conv1")
+    before = make(ending(text, "conv1")).parameters["conv1.weights0"].value.numpy().reshape(27, 4)
+    text.parameters = text.parameters.replace("epsW=0.01", "epsW=1e-9")
+    weights = updated(text, rng, "wcNormMin=0.034\nwcNormMax=0.036")
+    contrast = np.linalg.norm(weights - weights.mean(axis=0), axis=0) / 27
+    assert np.all((contrast > 0.034 - 1e-6) & (contrast < 0.036 + 1e-6))
+    assert_close(weights, limit_norms.forward(before, 27 * 0.034, 27 * 0.036, centred=True), 1e-4)
 
 
 def test_costs_are_checked():

@@ -44,6 +44,7 @@ class Layer:
     can_accumulate: ClassVar[bool] = False  # backward can add to a gradient that is there already
     learns: ClassVar[bool] = False  # has parameters
     passes_gradient: ClassVar[bool] = True  # or else works on data only
+    saves_constants: bool = False  # its constants do not follow from the seed
     is_cost: ClassVar[bool] = False  # backward starts here
     fuses: tuple[str, ...] = ()  # kinds of `neuron=` that the layer applies itself
     channels: int | list[int] | None = None  # of its inputs, where its file says so
@@ -53,7 +54,9 @@ class Layer:
         self.name = keys.section
         self.keys = keys
         keys.text("type")
-        self.gpu: int | None = keys.integer("gpu", None, least=0)
+        self.gpu = _read_gpu(keys)
+        # Whether what leaves for a layer with another gpu, and the gradients from there, go as float16.
+        self.half_forward, self.half_backward = (_is_half(params, key) for key in ("quantF", "quantB"))
         self.inputs: list[str] = keys.names("inputs") if self.input_count != 0 else []
         if self.input_count is not None and len(self.inputs) != self.input_count:
             wanted = "1 input" if self.input_count == 1 else f"{self.input_count} inputs"
@@ -83,8 +86,9 @@ class Layer:
         """Further arrays a layer wants for a batch: name -> shape without the images axis."""
         return {}
 
-    def constants(self, seed: int) -> dict[str, np.ndarray]:
-        """Arrays that never change and follow from the net's seed, none by default."""
+    def constants(self, seed: int, initialise: bool = True) -> dict[str, np.ndarray]:
+        """Arrays that never change, none by default. They follow from the net's seed, or else
+        (`saves_constants`) are part of its state; initialise: False where a state will be loaded."""
         return {}
 
     def mult_adds(self, inputs: list[Shape]) -> int:
@@ -119,6 +123,25 @@ class Layer:
 
     def error(self, key: str, message: str) -> LayerFileError:
         return self.keys.error(key, message)
+
+
+def _read_gpu(keys: Keys) -> int | None:
+    """The number of the layer's gpu; the first of several."""
+    replicas = keys.names("gpu", [""])
+    gpu, *others = keys.integers("gpu", len(replicas), None, least=0)
+    if others:
+        keys.note(
+            "gpu",
+            f"replicas on several gpus share their weights and split the batch: run as one, on {gpu}",
+        )
+    return gpu
+
+
+def _is_half(params: Keys, key: str) -> bool:
+    kind = params.text(key, "default").lower()
+    if kind not in ("default", "half"):
+        raise params.error(key, f"{kind!r} is not one of default, half")
+    return kind == "half"
 
 
 @dataclass
@@ -173,6 +196,18 @@ def flat(array: Array) -> Array:
     """(channels, height, width, images) seen as (features, images)."""
     images = array.shape[-1]
     return array.reshape(array.size // images, images)
+
+
+def as_targets(site: Site, i: int) -> Array:
+    """Input i as targets (outputs, images): of labels 1 for the class, 0 for the others.
+
+    Labels need the scratch array "targets" of (outputs,).
+    """
+    labels = site.inputs[i]
+    if labels.dtype != "int32":
+        return flat(labels)
+    ops.one_hot(site.scratch["targets"], labels)
+    return site.scratch["targets"]
 
 
 def less_targets(dinp: Array, out: Array, targets: Array, coeff: float) -> None:

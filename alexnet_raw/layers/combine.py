@@ -5,23 +5,32 @@ from __future__ import annotations
 from alexnet_raw import ops
 from alexnet_raw.device import Array
 from alexnet_raw.ini import Keys
-from alexnet_raw.layers.base import Layer, Shape, Site, register
+from alexnet_raw.layers.base import Layer, Shape, Site, as_targets, register
 
 
 class Elementwise(Layer):
-    """Inputs of one shape."""
+    """Inputs of one shape. Labels may be among those of outputs: 1 for the class, 0 for the others."""
 
     input_count = None
     can_accumulate = True
 
     def output_shape(self, inputs: list[Shape]) -> Shape:
-        self.check_maps(inputs)
-        for name, shape in zip(self.inputs, inputs, strict=True):
-            if shape != inputs[0]:
-                raise self.error(
-                    "inputs", f"{name!r} is {shape}, but {self.inputs[0]!r} is {inputs[0]}"
-                )
-        return inputs[0]
+        maps = {n: shape for n, shape in zip(self.inputs, inputs, strict=True) if shape != ()}
+        if not maps or (() in inputs and next(iter(maps.values()))[1:] != (1, 1)):
+            self.check_maps(inputs)
+        first, *_ = maps
+        for name, shape in maps.items():
+            if shape != maps[first]:
+                raise self.error("inputs", f"{name!r} is {shape}, but {first!r} is {maps[first]}")
+        return maps[first]
+
+    def scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
+        return {"targets": self.output_shape(inputs)[:1]} if () in inputs else {}
+
+    def input(self, site: Site, i: int) -> Array:
+        """Input i in the shape of the output."""
+        inp = site.inputs[i]
+        return inp if inp.shape == site.out.shape else as_targets(site, i).reshape(*site.out.shape)
 
 
 @register("eltsum")
@@ -37,8 +46,8 @@ class EltSum(Elementwise):
         return " + ".join(f"{coeff:g}" for coeff in self.coeffs)
 
     def forward(self, site: Site) -> None:
-        for i, inp in enumerate(site.inputs):
-            ops.add(site.out, inp, coeff=self.coeffs[i], accumulate=i > 0)
+        for i in range(len(site.inputs)):
+            ops.add(site.out, self.input(site, i), coeff=self.coeffs[i], accumulate=i > 0)
 
     def backward(self, site: Site) -> None:
         for wanted, coeff in zip(site.dinputs, self.coeffs, strict=True):
@@ -56,9 +65,9 @@ class EltMax(Elementwise):
             raise keys.error("inputs", "eltmax takes at least 2 inputs, not 1")
 
     def forward(self, site: Site) -> None:
-        site.out.copy_from(site.inputs[0])
-        for inp in site.inputs[1:]:
-            ops.eltmax_forward(site.out, inp)
+        site.out.copy_from(self.input(site, 0))
+        for i in range(1, len(site.inputs)):
+            ops.eltmax_forward(site.out, self.input(site, i))
 
     def backward(self, site: Site) -> None:
         for wanted, inp in zip(site.dinputs, site.inputs, strict=True):

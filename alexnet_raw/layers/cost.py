@@ -6,11 +6,21 @@ from math import prod
 from typing import ClassVar
 
 from alexnet_raw import ops
-from alexnet_raw.device import Array
 from alexnet_raw.ini import Keys
-from alexnet_raw.layers.base import Layer, Shape, Site, flat, register
+from alexnet_raw.layers.base import (
+    Layer,
+    Shape,
+    Site,
+    as_targets,
+    flat,
+    less_targets,
+    register,
+)
 from alexnet_raw.layers.neuron import NeuronLayer
 from alexnet_raw.layers.softmax import Softmax
+
+LARGEST_SET = 32  # kLargestSet of cuda/kernels/ops.h
+LARGEST_WINDOW = 128  # kLargestRnormSize there
 
 
 class CostLayer(Layer):
@@ -104,25 +114,19 @@ class TargetCost(CostLayer):
         return {"loss": (), **one_hot}
 
     def forward(self, site: Site) -> None:
-        out = flat(site.inputs[1])
-        if site.inputs[0].dtype == "int32":
-            ops.one_hot(site.scratch["targets"], site.inputs[0])
-        ops.output_cost_forward(site.scratch["loss"], self._targets(site), out, kind=self.kind)
+        targets, out = as_targets(site, 0), flat(site.inputs[1])
+        ops.output_cost_forward(site.scratch["loss"], targets, out, kind=self.kind)
 
     def backward(self, site: Site) -> None:
         if wanted := site.dinputs[1]:
             ops.output_cost_backward(
                 flat(wanted.array),
-                self._targets(site),
+                as_targets(site, 0),
                 flat(site.inputs[1]),
                 kind=self.kind,
                 coeff=self.coeff,
                 accumulate=wanted.accumulate,
             )
-
-    def _targets(self, site: Site) -> Array:
-        labels = site.inputs[0]
-        return site.scratch["targets"] if labels.dtype == "int32" else flat(labels)
 
 
 @register("cost.crossent")
@@ -150,6 +154,97 @@ class RobustDistance(TargetCost):
     """log(1 + (y - t)^2): a distance that forgives far outliers, as tags of photographs have."""
 
     kind = "rflickr"
+
+
+@register("cost.msm")
+class MultiSoftmax(CostLayer):
+    """-log p(label is in the set): the net names a set of `setSize` classes. inputs = labels, energies.
+
+    A set is as probable as the exp of the sum of its classes' energies, the inputs, says; those of a
+    softmax are not wanted here. Its errors are that the label is not among the first of the energies,
+    nor the first setSize. cuda-convnet's `threads` is read, and not needed.
+    """
+
+    can_accumulate = False
+
+    def __init__(self, keys: Keys, params: Keys):
+        super().__init__(keys, params)
+        self.size = params.integer("setSize", least=1)
+        params.integer("threads", None)
+        if self.size > LARGEST_SET:
+            raise params.error("setSize", f"is {self.size}, but at most {LARGEST_SET}")
+
+    def output_shape(self, inputs: list[Shape]) -> Shape:
+        super().output_shape(inputs)
+        if inputs[0] != ():
+            raise self.error("inputs", f"{self.inputs[0]!r} are no labels")
+        if (classes := prod(inputs[1])) <= self.size:
+            raise self.error(
+                "setSize", f"is {self.size}, but must be below the {classes} of {self.inputs[1]!r}"
+            )
+        return ()
+
+    def scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
+        classes = prod(inputs[1])
+        costs = dict.fromkeys(("loss", "top1", "topk", "unused"), ())
+        arrays = dict.fromkeys(("probs", "given"), (classes,))
+        return {**costs, **arrays, "lattice": (classes, self.size)}
+
+    def describe(self) -> str:
+        return f"sets of {self.size}, coeff {self.coeff:g}"
+
+    def forward(self, site: Site) -> None:
+        labels, energies, scratch = site.inputs[0], flat(site.inputs[1]), site.scratch
+        ops.multi_softmax(scratch["probs"], scratch["lattice"], energies, size=self.size)
+        errors = [scratch["top1"], scratch["topk"]]
+        ops.logloss_forward(scratch["loss"], *errors, scratch["probs"], labels, k=self.size)
+        # Several classes may be as good as certain: their order shows in the energies.
+        ops.logloss_forward(scratch["unused"], *errors, energies, labels, k=self.size)
+
+    def backward(self, site: Site) -> None:
+        if wanted := site.dinputs[1]:
+            probs, given, lattice = (site.scratch[name] for name in ("probs", "given", "lattice"))
+            energies = flat(site.inputs[1])
+            ops.multi_softmax(given, lattice, energies, site.inputs[0], size=self.size)
+            less_targets(flat(wanted.array), probs, given, self.coeff)
+
+
+@register("cost.tica")
+class TopographicIca(CostLayer):
+    """The sum of the lengths of all sizeX x sizeX windows of the maps, `ops.tica_forward`."""
+
+    input_count = 1
+
+    def __init__(self, keys: Keys, params: Keys):
+        super().__init__(keys, params)
+        self.channels = keys.integer("channels", least=1)
+        self.size = keys.integer("sizeX", least=1)
+        if self.size > LARGEST_WINDOW:
+            raise keys.error("sizeX", f"is {self.size}, but at most {LARGEST_WINDOW}")
+
+    def output_shape(self, inputs: list[Shape]) -> Shape:
+        self.check_channels(self.channels, inputs)
+        return ()
+
+    def scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
+        return {"loss": (), "norms": inputs[0]}
+
+    def describe(self) -> str:
+        return f"{self.size}x{self.size}, coeff {self.coeff:g}"
+
+    def forward(self, site: Site) -> None:
+        ops.tica_forward(site.scratch["loss"], site.scratch["norms"], site.inputs[0], size=self.size)
+
+    def backward(self, site: Site) -> None:
+        if wanted := site.dinputs[0]:
+            ops.tica_backward(
+                wanted.array,
+                site.inputs[0],
+                site.scratch["norms"],
+                size=self.size,
+                coeff=self.coeff,
+                accumulate=wanted.accumulate,
+            )
 
 
 @register("cost.sum2")

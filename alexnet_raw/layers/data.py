@@ -21,3 +21,4 @@ class Data(Layer):
         self.is_labels = keys.choice("dataIdx", ("0", "1")) == "1"
         self.crop: int | None = keys.integer("crop", None, least=1)
         self.size: int | None = keys.integer("size", None, least=self.crop or 1)
+        self.half_forward = False  # each device gets the pictures as they are

@@ -13,7 +13,7 @@ from alexnet_raw.layers.base import Layer, Site, register
 class Dropout(Layer):
     """Training multiplies by a mask that is 1 with probability `keep`, testing by `keep`.
 
-    `enable=0` passes everything on, in training and in testing.
+    With `enable=0` training does as testing.
     """
 
     is_inverted: ClassVar[bool] = False  # training divides by `keep`, testing does nothing
@@ -24,21 +24,27 @@ class Dropout(Layer):
         self.keep = where.number("keep", 0.5)
         if not 0 < self.keep <= 1:
             raise where.error("keep", f"is {self.keep}, but must be above 0 and at most 1")
-        if not params.flag("enable", True):
-            self.keep = 1.0
+        self.enabled = params.flag("enable", True)
 
     def describe(self) -> str:
-        return f"keep {self.keep:g}"
+        return f"keep {self.keep:g}" + ("" if self.enabled else ", off")
 
     def forward(self, site: Site) -> None:
-        if site.train:
+        if site.train and self.enabled:
             ops.dropout_forward(site.out, site.inputs[0], **self._mask(site))
         else:
-            ops.dropout_test(site.out, site.inputs[0], keep=1.0 if self.is_inverted else self.keep)
+            ops.dropout_test(site.out, site.inputs[0], keep=self._share)
 
     def backward(self, site: Site) -> None:
-        if wanted := site.dinputs[0]:
+        if (wanted := site.dinputs[0]) and self.enabled:
             ops.dropout_backward(wanted.array, site.dout, **self._mask(site))
+        elif wanted:
+            ops.dropout_test(wanted.array, site.dout, keep=self._share)
+
+    @property
+    def _share(self) -> float:
+        """What testing multiplies by."""
+        return 1.0 if self.is_inverted else self.keep
 
     def _mask(self, site: Site) -> dict:
         return {"keep": self.keep, "inverted": self.is_inverted, **site.draws}

@@ -17,7 +17,10 @@ class Fc(WeightLayer):
 
     def __init__(self, keys: Keys, params: Keys):
         super().__init__(keys, params)
-        self.outputs = keys.integer("outputs", least=1)
+        self.outputs = self.read_outputs(keys)
+
+    def read_outputs(self, keys: Keys) -> int | None:
+        return keys.integer("outputs", least=1)
 
     def resized(self, outputs: int) -> Fc:
         """The same layer with another number of outputs."""

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
 
-from alexnet_raw import ops
+from alexnet_raw import connections, initializers, ops
 from alexnet_raw.device import Array
 from alexnet_raw.geometry import conv_output_size
 from alexnet_raw.ini import Keys
 from alexnet_raw.layers.base import Shape, Site
 from alexnet_raw.layers.weights import WeightLayer
 from alexnet_raw.neuron import IDENT, Neuron
-from alexnet_raw.reference import philox
 
 
 class FilterLayer(WeightLayer):
     """`filters` per group, filterSize x filterSize pixels, every `stride` pixels.
 
-    Several inputs are summed, each with its own weights and its own sizes, which must give the same
+    Several inputs are summed, each with its own weights, sizes and groups, which must give the same
     number of outputs. A group sees channels/groups consecutive channels of an input; with `randSparse`
-    it sees `filterChannels` random ones, which follow from the net's seed and the layer's name.
+    it sees `filterChannels` random ones, which follow from the net's seed and the layer's name or which
+    a function gives (`initCFunc`).
     """
 
     forward_op: ClassVar[Callable]
@@ -38,11 +37,16 @@ class FilterLayer(WeightLayer):
         self.strides = keys.integers("stride", count, 1, least=1)
         self.paddings = keys.integers("padding", count, 0, least=0)
         self.groups = keys.integers("groups", count, 1, least=1)
-        self.filters = keys.integer("filters", least=1) * self.groups[0]
-        if len(set(self.groups)) > 1:
-            raise keys.error("groups", "all inputs need the same number of groups")
+        filters = keys.integers_or_one("filters", count, least=1)
+        totals = [number * groups for number, groups in zip(filters, self.groups, strict=True)]
+        if len(set(totals)) > 1:
+            raise keys.error(
+                "filters", f"times groups is {totals}, but must be the same for all inputs"
+            )
+        self.filters = totals[0]
         self.random = keys.flags("randSparse", count, False)
         wanted = keys.integers("filterChannels", count, None, least=1)
+        self.connection_function = self._read_function("initCFunc")
         self.filter_channels = [self._filter_channels(i, wanted[i]) for i in range(count)]
 
     def _filter_channels(self, i: int, wanted: int | None) -> int:
@@ -100,7 +104,11 @@ class FilterLayer(WeightLayer):
             for name in ("seen", "dseen")
         }
 
-    def constants(self, seed: int) -> dict[str, np.ndarray]:
+    @property
+    def saves_constants(self) -> bool:
+        return bool(self.connection_function)
+
+    def constants(self, seed: int, initialise: bool = True) -> dict[str, np.ndarray]:
         """Tables for ops.channels_gather, for each input with randSparse.
 
         seen (1, groups * filterChannels): which channel each is. places (uses, channels): where each
@@ -109,22 +117,22 @@ class FilterLayer(WeightLayer):
         tables = {}
         for i, is_random in enumerate(self.random):
             if is_random:
-                seen = self.connections(seed, i)
+                seen = self.connections(seed, i, initialise)
                 tables[f"seen{i}"] = seen[None]
                 places = np.argsort(seen, kind="stable").reshape(self.channels[i], -1).T
                 tables[f"places{i}"] = places.astype(np.int32)
         return tables
 
-    def connections(self, seed: int, i: int) -> np.ndarray:
-        """The channels of input i that its groups see, (groups * filterChannels,) int32.
-
-        As in cuda-convnet: a random permutation of all channels, cut into groups; then another one,
-        until all groups have theirs. Drawn from Philox: a checkpoint must find them again for ever.
-        """
-        key = zlib.crc32(f"{self.name}.randSparse.{i}".encode())
-        permutations = self.groups[i] * self.filter_channels[i] // self.channels[i]
-        draws = (philox.words(self.channels[i], seed, key, step) for step in range(permutations))
-        return np.concatenate([np.argsort(d, kind="stable") for d in draws]).astype(np.int32)
+    def connections(self, seed: int, i: int, initialise: bool = True) -> np.ndarray:
+        """The channels of input i that its groups see, (groups * filterChannels,) int32: what initCFunc
+        gives, or random ones."""
+        sizes = (self.groups[i], self.channels[i], self.filter_channels[i])
+        if not (self.connection_function and initialise):
+            return connections.draw(seed, self.name, i, *sizes)
+        try:
+            return initializers.connections(self.connection_function, self.name, i, sizes)
+        except ValueError as error:
+            raise self.error("initCFunc", str(error)) from error
 
     def describe(self) -> str:
         size, stride, padding = self.sizes[0], self.strides[0], self.paddings[0]

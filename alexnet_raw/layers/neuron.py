@@ -55,4 +55,6 @@ def detached(layer: Layer, name: str) -> NeuronLayer:
         layer.keys.file, name, {"type": "neuron", "inputs": layer.name, "neuron": str(layer.neuron)}
     )
     layer.neuron = IDENT
-    return NeuronLayer(keys, Keys(layer.keys.file, name, None))
+    neuron = NeuronLayer(keys, Keys(layer.keys.file, name, None))
+    neuron.half_forward, neuron.half_backward = layer.half_forward, layer.half_backward
+    return neuron

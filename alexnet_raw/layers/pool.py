@@ -14,6 +14,8 @@ LARGEST_RANDOM = 4095  # kLargestRandomPool of cuda/kernels/ops.h
 class Pool(Layer):
     """Maximum, mean, largest magnitude (maxabs) of sizeX x sizeX pixels every `stride` pixels, or in
     training a random one and in testing their mean (rand). Windows are clipped.
+
+    The 2012 release takes a random pixel in testing too, or with doMax=1 the maximum in both.
     """
 
     can_accumulate = True
@@ -27,6 +29,8 @@ class Pool(Layer):
         self.stride = keys.integer("stride", least=1)
         self.start = keys.integer("start", 0)
         self.outputs = keys.integer("outputsX", 0, least=0)
+        if self.kind == "rand" and params.flag("doMax", False):
+            self.kind = "max"
         self.is_random = self.kind == "rand"
         self.fuses = () if self.is_random else Pool.fuses
         if self.is_random and self.size > LARGEST_RANDOM:

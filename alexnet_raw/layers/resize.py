@@ -97,9 +97,9 @@ class Crop(ResizingLayer):
 class RandomScale(ResizingLayer):
     """A tgtSize x tgtSize crop of the picture made smaller by a random factor up to maxScale.
 
-    Training draws factor and place once for a batch: the size between 1 / maxScale of the picture and
-    all of it, each as likely (but not below tgtSize), then the place. Testing takes the middle of the
-    picture at the mean of these sizes.
+    As in cuda-convnet, training draws once for a batch: a size from tgtSize to the picture's, each with
+    the chance of the number of crops that it has, then a factor between those of this size and the next
+    larger, then the place. Testing takes the middle of the picture as it is.
     """
 
     def __init__(self, keys: Keys, params: Keys):
@@ -116,15 +116,18 @@ class RandomScale(ResizingLayer):
         return f"{self.size}x{self.size} of 1 to 1/{self.largest:g}"
 
     def view(self, site: Site) -> View:
-        draws = np.full(3, 0.5)
-        if site.train:
-            draws = np.random.default_rng([site.seed, self.stream, site.step]).random(3)
-        return self.crop(site.inputs[0].shape[1:3], *draws)
+        size = site.inputs[0].shape[1:3]
+        if not site.train:
+            return View(1.0, *((pixels - self.size) // 2 for pixels in size))
+        return self.crop(size, *np.random.default_rng([site.seed, self.stream, site.step]).random(4))
 
-    def crop(self, size: Shape, shrink: float, down: float, across: float) -> View:
-        """The view of a picture of this size, for three numbers in [0, 1)."""
-        share = 1 - shrink * (1 - 1 / self.largest)
-        scale = min(size) / max(self.size, round(min(size) * share))
-        room = (round(pixels / scale) - self.size for pixels in size)
+    def crop(self, size: Shape, shrink: float, between: float, down: float, across: float) -> View:
+        """The view of a picture of this size, for four numbers in [0, 1)."""
+        pixels = min(size)
+        crops = np.cumsum(np.arange(1, pixels - self.size + 2) ** 2)  # of all sizes up to each
+        smaller = self.size + int(np.searchsorted(crops, shrink * crops[-1], side="right"))
+        least, most = max(1.0, pixels / (smaller + 1)), pixels / smaller
+        scale = least + between * (most - least) if smaller < pixels else 1.0
+        room = (int(side * smaller / pixels) - self.size for side in size)
         top, left = (int(draw * (r + 1)) for draw, r in zip((down, across), room, strict=True))
         return View(scale, top, left)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from math import prod, sqrt
+from math import prod
 
 import numpy as np
 
 from alexnet_raw import initializers
 from alexnet_raw.ini import Keys
 from alexnet_raw.layers.base import Layer, Shape
-from alexnet_raw.parameters import ParameterSpec, Rate
+from alexnet_raw.parameters import Limit, ParameterSpec, Rate
 from alexnet_raw.schedule import CONSTANT, Schedule
 
 
@@ -28,14 +28,16 @@ class WeightLayer(Layer):
         count = len(self.inputs)
         self.init_weights = keys.numbers("initW", count, 0.01, least=0)
         self.init_bias = keys.number("initB", 0.0)
-        self.weight_function = self.bias_function = ""
-        if keys.parsed("initWFunc", initializers.parse, None):
-            self.weight_function = keys.text("initWFunc")
-        if keys.parsed("initBFunc", initializers.parse, None):
-            self.bias_function = keys.text("initBFunc")
+        self.weight_function = self._read_function("initWFunc")
+        self.bias_function = self._read_function("initBFunc")
         self.weight_sources = _read_sources(keys, self.name, count)
         self.weight_rates, self.bias_rate = read_rates(params, count)
-        self.norms = read_norms(params, count)
+        self.balls = params.numbers("wball", count, 0.0, least=0)
+        self.least_norms = params.numbers("wcNormMin", count, 0.0, least=0)
+        self.most_norms = params.numbers("wcNormMax", count, 0.0, least=0)
+        for least, most in zip(self.least_norms, self.most_norms, strict=True):
+            if least > most:
+                raise params.error("wcNormMin", f"is {least:g}, above wcNormMax, {most:g}")
 
     def weight_shapes(self, inputs: list[Shape]) -> list[Shape]:
         """Shape of the weights of each input."""
@@ -52,16 +54,33 @@ class WeightLayer(Layer):
             name, matrix = f"weights{i}", (prod(shape[:-1]), shape[-1])
             function = self._function("initWFunc", self.weight_function, name, i, matrix, shape)
             rate, stdev = self.weight_rates[i], self.init_weights[i]
-            source, norms = self.weight_sources[i], self.norms[i]
-            specs.append(ParameterSpec(name, shape, rate, stdev, 0.0, function, source, norms))
+            source, limits = self.weight_sources[i], self._limits(i, shape)
+            specs.append(ParameterSpec(name, shape, rate, stdev, 0.0, function, source, limits))
         shape = self.bias_shape(inputs)
         matrix = self.bias_matrix(prod(shape))
         function = self._function("initBFunc", self.bias_function, "biases", None, matrix, shape)
         return [*specs, ParameterSpec("biases", shape, self.bias_rate, 0.0, self.init_bias, function)]
 
+    def _limits(self, i: int, shape: Shape) -> tuple[Limit, ...]:
+        """Of the filters of input i: cuda-convnet's numbers are for each of a filter's weights.
+
+        wcNormMin and wcNormMax limit sqrt(sum of (w - mean)^2) / weights, wball |w| / weights.
+        """
+        size = prod(shape[-4:-1])  # of one filter, also of a local layer's
+        limits = []
+        if most := self.most_norms[i]:
+            limits.append(Limit(self.least_norms[i] * size, most * size, centred=True))
+        if ball := self.balls[i]:
+            limits.append(Limit(0.0, ball * size))
+        return tuple(limits)
+
     def bias_matrix(self, size: int) -> tuple[int, int]:
         """The shape in which an initBFunc gives the biases, as in cuda-convnet."""
         return (size, 1)
+
+    def _read_function(self, key: str) -> str:
+        """A function that gives first values, as the file names it; "" if it names none."""
+        return self.keys.text(key) if self.keys.parsed(key, initializers.parse, None) else ""
 
     def _function(
         self, key: str, text: str, name: str, index: int | None, matrix: tuple[int, int], shape: Shape
@@ -86,26 +105,10 @@ def read_rates(params: Keys, count: int) -> tuple[list[Rate], Rate]:
     decays = params.numbers("wc", count, 0.0, least=0)
     weights = [Rate(eps[i], momenta[i], decays[i], weight_schedule) for i in range(count)]
     bias = Rate(params.number("epsB", least=0), params.number("momB", least=0), 0.0, bias_schedule)
-    for key in ("superEps", "superMom"):  # of replicas that learn apart; here is one
+    for key in ("superEps", "superMom"):
         if params.number(key, 0.0):
-            params.note(key, "has no effect on a net without replicas")
-    for key in ("quantF", "quantB"):
-        if params.choice(key, ("half",), None):
-            params.note(key, "activations are exchanged between devices in full precision")
+            params.note(key, "of an update rule that cuda-convnet never finished: without effect")
     return weights, bias
-
-
-def read_norms(params: Keys, count: int) -> list[tuple[float, float]]:
-    """Least and largest length of the filters of each input; wball limits its square."""
-    balls = params.numbers("wball", count, 0.0, least=0)
-    least = params.numbers("wcNormMin", count, 0.0, least=0)
-    most = params.numbers("wcNormMax", count, 0.0, least=0)
-    for i in range(count):
-        if balls[i]:
-            most[i] = min(sqrt(balls[i]), most[i] or sqrt(balls[i]))
-        if most[i] and least[i] > most[i]:
-            raise params.error("wcNormMin", f"is {least[i]:g}, above the largest length, {most[i]:g}")
-    return list(zip(least, most, strict=True))
 
 
 def _read_sources(keys: Keys, layer: str, count: int) -> list[str]:
