@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from alexnet_raw.layers.data import Data
 from alexnet_raw.layers.fc import Fc
 from alexnet_raw.layers.neuron import NeuronLayer
 from alexnet_raw.layers.softmax import Softmax
+from alexnet_raw.layers.treefc import TreeFc
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,19 @@ class NetSpec:
                     f"instead of the {head.outputs} of net {self.name}"
                 )
         return replace(self, layers=tuple(layers.values()), notes=tuple(notes))
+
+    @property
+    def wants_tree(self) -> bool:
+        """Whether a treefc layer's tree of classes is still missing: `with_tree`, class_tree.py."""
+        return any(isinstance(layer, TreeFc) and layer.parents is None for layer in self)
+
+    def with_tree(self, parents: list[int]) -> NetSpec:
+        """The same net with this tree of classes for its treefc layers, also in `definition`."""
+        tree = ",".join(map(str, parents))
+        pattern = r"(?im)^\s*type\s*[=:]\s*treefc\b.*$"
+        definition = re.sub(pattern, rf"\g<0>\ntree={tree}", self.definition)
+        layers = (lay.with_tree(parents) if isinstance(lay, TreeFc) else lay for lay in self)
+        return replace(self, layers=tuple(layers), definition=definition)
 
     def with_crop(self, crop: int) -> NetSpec:
         """The same net for pictures of crop x crop pixels."""

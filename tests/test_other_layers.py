@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from alexnet_raw import check_grads, checkpoint, initializers, layer_file
+from alexnet_raw import check_grads, checkpoint, connections, initializers, layer_file
 from alexnet_raw.device import parse_devices
 from alexnet_raw.ini import LayerFileError
 from alexnet_raw.network import Network
@@ -284,6 +284,9 @@ def functions(tmp_path, monkeypatch):
         "    return values.reshape(shape)\n"
         "def level(name, shape, params):\n"
         "    return np.full(shape, len(name), np.float32)\n"
+        "def swapped(name, index, sizes, params):\n"
+        "    groups, channels, of_group = sizes\n"
+        "    return [channels - 1 - i % channels for i in range(groups * of_group)]\n"
         "def wrong(name, index, shape, params):\n"
         "    return np.zeros((2, 2))\n"
         "def fails(name, index, shape, params):\n"
@@ -331,6 +334,62 @@ def test_nothing_runs_that_was_not_named(functions):
         make(starting("starts.ramp(1)"))
     net = make(starting("starts.ramp(1)"), initialise=False)  # a checkpoint will give the values
     assert not net.parameters["conv1.weights0"].value.numpy().any()
+
+
+def random_groups(function: str = "") -> NetText:
+    net = NetText()
+    settings = "type=conv channels=3 filters=2 groups=3 filterSize=3 initW=0.2 randSparse=1"
+    net.weights("conv1", "data", f"{settings} {function and 'initCFunc=' + function}")
+    return ending(net, "conv1")
+
+
+def seen(net: Network) -> list[int]:
+    return net._constants["conv1"]["seen0"].numpy()[0].tolist()
+
+
+def test_functions_give_connections(functions, tmp_path, rng):
+    initializers.load_module(functions)
+    net = make(random_groups("starts.swapped"))
+    assert seen(net) == [2, 1, 0]
+    pictures, labels = batch(rng, PICTURE, 3, CLASSES)
+    run(net, pictures, labels)
+
+    # They are part of the state: who loads it needs no function.
+    initializers._modules.clear()
+    other = make(random_groups("starts.swapped"), initialise=False, seed=7)
+    other.load_state(net.state())
+    run(other, pictures, labels)
+    np.testing.assert_array_equal(net.probabilities(), other.probabilities())
+
+    file = tmp_path / "old.safetensors"
+    checkpoint.save(file, checkpoint.Checkpoint(net.state(), {"seed": 3}))
+    assert seen(make(random_groups(f"checkpoint.connections({file})"))) == [2, 1, 0]
+    plain = make(random_groups(), seed=5)  # whose connections follow from its seed
+    checkpoint.save(file, checkpoint.Checkpoint(plain.state(), {"seed": 5}))
+    assert seen(make(random_groups(f"checkpoint.connections({file},conv1)"), seed=8)) == seen(plain)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("starts.ramp(1)", "whole numbers"),
+        ("starts.level", "TypeError"),
+        ("checkpoint.weights(x)", "write checkpoint.connections"),
+        ("starts.none", "no function none"),
+    ],
+)
+def test_mistakes_in_functions_of_connections(functions, function, message):
+    initializers.load_module(functions)
+    with pytest.raises(LayerFileError, match=rf"\[conv1\] initCFunc: .*{message}"):
+        make(random_groups(function))
+
+
+def test_connections_are_permutations():
+    connections.check(np.array([2, 0, 1, 1, 0, 2]), 2, 3, 3)
+    with pytest.raises(ValueError, match="must return 6 channels"):
+        connections.check(np.arange(3), 2, 3, 3)
+    with pytest.raises(ValueError, match="must be a permutation"):
+        connections.check(np.array([2, 0, 1, 1, 0, 1]), 2, 3, 3)
 
 
 def test_weights_from_a_checkpoint(tmp_path):

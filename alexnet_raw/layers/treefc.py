@@ -9,6 +9,8 @@ classes; the one published tree net says that it did not, and neither do they he
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
 from alexnet_raw import class_tree, ops
@@ -35,6 +37,12 @@ class TreeFc(Fc):
         if any(self.weight_sources):
             raise keys.error("weightSource", "treefc has weights of its own only: remove it")
         return None if self.parents is None else class_tree.class_count(self.parents)
+
+    def with_tree(self, parents: list[int]) -> TreeFc:
+        """The same layer with this tree."""
+        layer = copy.copy(self)
+        layer.parents, layer.outputs = parents, class_tree.class_count(parents)
+        return layer
 
     def resized(self, outputs: int) -> Fc:
         raise self.error("tree", f"has {self.outputs} classes, but {outputs} outputs are wanted")
