@@ -25,8 +25,8 @@ def read_ini(
 ) -> dict[str, dict[str, str]]:
     """Section name -> key in lower case -> value, in file order. `file` is used in errors.
 
-    Without fold_case keys stay as they are written. As in cuda-convnet, sections of one name are one, and
-    of a key given twice the last counts: `notes` gets a sentence on that.
+    Without fold_case keys stay as they are written. As in cuda-convnet, sections of one name are one,
+    and of a key given twice the last counts: `notes` gets a sentence on that.
     """
     try:
         parser = _parse(text, file, fold_case, strict=True)

@@ -113,9 +113,11 @@ class ReferenceNet:
                 return softmax.forward(_flat(inputs[0]))[:, None, None]
             case "eltsum":
                 inputs = self._with_targets(inputs)
-                return sum(c * inp for c, inp in zip(layer.coeffs, inputs, strict=True))
+                shape = inputs[0].shape
+                return sum(c * i.reshape(shape) for c, i in zip(layer.coeffs, inputs, strict=True))
             case "eltmax":
-                return eltmax.forward(self._with_targets(inputs))
+                inputs = self._with_targets(inputs)
+                return eltmax.forward([inp.reshape(inputs[0].shape) for inp in inputs])
             case "concat":
                 if len({inp.shape[1:] for inp in inputs}) > 1:
                     inputs = [_flat(inp)[:, None, None] for inp in inputs]
@@ -194,7 +196,8 @@ class ReferenceNet:
                 return [None if inp is None else c * dout for c, inp in present]
             case "eltmax":
                 inputs = self._with_targets(inputs)
-                return [eltmax.backward(dout, inp, self.out[layer.name]) for inp in inputs]
+                out = self.out[layer.name]
+                return [eltmax.backward(dout, inp.reshape(out.shape), out) for inp in inputs]
             case "concat":
                 ends = np.cumsum([inp.size // inp.shape[-1] for inp in inputs])
                 return np.split(_flat(dout), ends[:-1])

@@ -170,6 +170,25 @@ def test_what_cuda_convnet_would_ignore_is_noted():
     )
 
 
+def test_rates_as_cuda_convnet2_writes_them():
+    rate = "dexp[base=0.02;tgtFactor=10;numSteps=3]"
+    text = PARAMETERS.replace("epsW=0.001\nepsB=0.002", f"epsW={rate}\nepsB=const[base=0.5]", 1)
+    text = text.replace("[conv1]\n", "[conv1]\nupdatePeriod=1\n")
+    layer = parse(DEFINITION, text)["conv1"]
+    weights, bias = layer.weight_rates[0], layer.bias_rate
+    assert (weights.eps, str(weights.schedule)) == (0.02, "dexp[tgtFactor=10,numSteps=3]")
+    assert (bias.eps, str(bias.schedule)) == (0.5, "default")
+    for wrong, message in [
+        ("dexp[tgtFactor=10;numSteps=3]", r"write dexp\[base="),
+        (f"{rate},{rate}", "give one schedule for each"),
+        ("ladder[base=1;tgtFactor=2]", "unknown schedule"),
+    ]:
+        with pytest.raises(LayerFileError, match=rf"\[conv1\] epsW: .*{message}"):
+            parse(DEFINITION, text.replace(rate, wrong))
+    with pytest.raises(LayerFileError, match=r"updatePeriod: '3' is not supported"):
+        parse(DEFINITION, text.replace("updatePeriod=1", "updatePeriod=3"))
+
+
 def test_what_has_no_effect_here_is_noted():
     parameters = PARAMETERS.replace("[fc]\n", "[fc]\nsuperEps=0.1\nsuperMom=0\n")
     assert parse(DEFINITION.replace("[conv2]\n", "[conv2]\ngpu=1,0\n"), parameters).notes == (
@@ -415,7 +434,7 @@ PARAMETER_ERRORS = [
     (
         "epsW=0.001\nepsB=0.002\nmomW=0.9\nmomB=0.8",
         "epsW=0.1",
-        r"net.params.cfg \[conv1\] momW: missing",
+        r"net.params.cfg \[conv1\] epsB: missing",
     ),
     ("epsW=0.1,0.2", "epsW=0.1", r"\[conv2\] epsW: 1 values, but the layer has 2 inputs"),
     ("wc=0.004", "wc=-1", r"\[conv1\] wc: is -1.0, but must be at least 0"),

@@ -39,11 +39,15 @@ def combinations() -> NetText:
     for name, gpu in (("a", 0), ("b", 1), ("c", 1)):
         conv(net, name, more=f"gpu={gpu}")
     net.add("sum", "a,b,a", "type=eltsum coeffs=0.3,-1.1,1.7 neuron=relu")
+    net.add("flat", "a", "type=neuron neuron=linear[0.5,0]")
+    net.weights("dense", "a", "type=fc outputs=196 initW=0.1")  # as many numbers as a has
+    net.add("summed", "dense,flat", "type=eltsum coeffs=1,2 gpu=1")
+    net.add("larger", "flat,summed", "type=eltmax")
     net.add("max", "sum,b,c", "type=eltmax gpu=1")
     net.add("drop", "max", "type=dropout2", "keep=0.7")
     net.add("both", "sum,drop", "type=concat")
     net.add("pooled", "both", "type=pool pool=avg channels=8 sizeX=2 stride=2")
-    net.add("all", "pooled,a", "type=pass")
+    net.add("all", "pooled,a,larger", "type=pass")
     return ending(net, "all")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from alexnet_raw import ops
 from alexnet_raw.device import Array
 from alexnet_raw.ini import Keys
@@ -9,7 +11,10 @@ from alexnet_raw.layers.base import Layer, Shape, Site, as_targets, register
 
 
 class Elementwise(Layer):
-    """Inputs of one shape. Labels may be among those of outputs: 1 for the class, 0 for the others."""
+    """Inputs of as many numbers each, in the shape of the first.
+
+    Labels may be among those of outputs: 1 for the class, 0 for the others.
+    """
 
     input_count = None
     can_accumulate = True
@@ -20,7 +25,7 @@ class Elementwise(Layer):
             self.check_maps(inputs)
         first, *_ = maps
         for name, shape in maps.items():
-            if shape != maps[first]:
+            if prod(shape) != prod(maps[first]):
                 raise self.error("inputs", f"{name!r} is {shape}, but {first!r} is {maps[first]}")
         return maps[first]
 
@@ -30,7 +35,8 @@ class Elementwise(Layer):
     def input(self, site: Site, i: int) -> Array:
         """Input i in the shape of the output."""
         inp = site.inputs[i]
-        return inp if inp.shape == site.out.shape else as_targets(site, i).reshape(*site.out.shape)
+        inp = inp if inp.size == site.out.size else as_targets(site, i)
+        return inp.reshape(*site.out.shape)
 
 
 @register("eltsum")
@@ -52,7 +58,8 @@ class EltSum(Elementwise):
     def backward(self, site: Site) -> None:
         for wanted, coeff in zip(site.dinputs, self.coeffs, strict=True):
             if wanted:
-                ops.add(wanted.array, site.dout, coeff=coeff, accumulate=wanted.accumulate)
+                dout = site.dout.reshape(*wanted.array.shape)
+                ops.add(wanted.array, dout, coeff=coeff, accumulate=wanted.accumulate)
 
 
 @register("eltmax")
@@ -72,9 +79,8 @@ class EltMax(Elementwise):
     def backward(self, site: Site) -> None:
         for wanted, inp in zip(site.dinputs, site.inputs, strict=True):
             if wanted:
-                ops.eltmax_backward(
-                    wanted.array, site.dout, inp, site.out, accumulate=wanted.accumulate
-                )
+                dout, out = (a.reshape(*inp.shape) for a in (site.dout, site.out))
+                ops.eltmax_backward(wanted.array, dout, inp, out, accumulate=wanted.accumulate)
 
 
 @register("concat")

@@ -15,6 +15,8 @@ class Rnorm(Layer):
 
     def __init__(self, keys: Keys, params: Keys):
         super().__init__(keys, params)
+        if keys.flag("crossMap", False):  # of cuda-convnet before the type cmrnorm
+            raise keys.error("crossMap", "a norm across maps is type=cmrnorm now: write that instead")
         self.channels = keys.integer("channels", least=1)
         self.settings = {
             "size": keys.integer("size", least=1),

@@ -98,17 +98,46 @@ class WeightLayer(Layer):
 
 def read_rates(params: Keys, count: int) -> tuple[list[Rate], Rate]:
     """Rates of the weights of `count` inputs, and of the biases."""
-    weight_schedule = params.parsed("schedW", Schedule.parse, CONSTANT)
-    bias_schedule = params.parsed("schedB", Schedule.parse, CONSTANT)
-    eps = params.numbers("epsW", count, least=0)
+    weight_schedules = _read_eps(params, "epsW", "schedW", count)
+    [(bias_eps, bias_schedule)] = _read_eps(params, "epsB", "schedB", 1)
     momenta = params.numbers("momW", count, least=0)
     decays = params.numbers("wc", count, 0.0, least=0)
-    weights = [Rate(eps[i], momenta[i], decays[i], weight_schedule) for i in range(count)]
-    bias = Rate(params.number("epsB", least=0), params.number("momB", least=0), 0.0, bias_schedule)
+    weights = [
+        Rate(eps, momenta[i], decays[i], schedule) for i, (eps, schedule) in enumerate(weight_schedules)
+    ]
+    bias = Rate(bias_eps, params.number("momB", least=0), 0.0, bias_schedule)
+    params.only("updatePeriod", "1")
     for key in ("superEps", "superMom"):
         if params.number(key, 0.0):
             params.note(key, "of an update rule that cuda-convnet never finished: without effect")
     return weights, bias
+
+
+def _read_eps(params: Keys, key: str, sched: str, count: int) -> list[tuple[float, Schedule]]:
+    """A rate and its schedule for each input.
+
+    The 2012 files write numbers, and a schedule under a key of its own; cuda-convnet2 writes both as
+    `dexp[base=0.01;tgtFactor=250;numSteps=4]`.
+    """
+    schedule = params.parsed(sched, Schedule.parse, CONSTANT)
+    if "[" not in params.text(key, ""):
+        return [(eps, schedule) for eps in params.numbers(key, count, least=0)]
+    rates = [params.parsed(key, lambda text, i=i: _read_rate(text, i)) for i in range(count)]
+    if params.text(key).count("[") != count:
+        raise params.error(key, f"the layer has {count} inputs: give one schedule for each")
+    return rates
+
+
+def _read_rate(text: str, i: int) -> tuple[float, Schedule]:
+    """Rate i of a comma list in cuda-convnet2's form."""
+    kind, _, inside = text.split(",")[i].strip().removesuffix("]").partition("[")
+    base, *others = inside.split(";")
+    name, _, value = base.partition("=")
+    if name.strip() != "base" or not float(value) >= 0:
+        raise ValueError(f"{text!r}: write dexp[base=0.01;tgtFactor=250;numSteps=4] or a number")
+    if kind == "const":
+        return float(value), CONSTANT
+    return float(value), Schedule.parse(f"{kind}[{','.join(others)}]")
 
 
 def _read_sources(keys: Keys, layer: str, count: int) -> list[str]:
