@@ -129,7 +129,10 @@ class Model:
         return data.Batch(0, picture, label, offset, flip, noise, index)
 
     def upload(self, batch: data.Batch) -> tuple[Array, Array]:
-        """The net's input (channels, crop, crop, pictures) and the labels, on its input device."""
+        """The net's input (channels, crop, crop, pictures) and the labels, on its input device.
+
+        In place of labels the batch's targets (outputs, pictures), where it has and the net takes some.
+        """
         device, count = self.net.input_device, len(batch)
         if count not in self._inputs:
             channels = batch.pictures.shape[3]
@@ -144,6 +147,8 @@ class Model:
             device.upload(batch.noise),
             scale=batch.scale,
         )
+        if batch.targets is not None and self.spec.takes_targets:
+            return images, device.upload(batch.targets.T)
         return images, device.upload(batch.labels)
 
     def probabilities(self, batch: data.Batch, views: int = 1) -> np.ndarray:

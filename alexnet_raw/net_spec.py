@@ -69,7 +69,11 @@ class NetSpec:
     def classes(self) -> int | None:
         """Outputs of the layer behind the first cost's softmax, if the net has that form."""
         for layer in self:
-            if self._reads_labels(layer) and isinstance(head := self._head(layer), Fc):
+            if (
+                layer.is_cost
+                and self._reads_labels(layer)
+                and isinstance(head := self._head(layer), Fc)
+            ):
                 return head.outputs
         return None
 
@@ -80,7 +84,7 @@ class NetSpec:
         """
         layers = {layer.name: layer for layer in self}
         notes = list(self.notes)
-        for cost in filter(self._reads_labels, self):
+        for cost in (layer for layer in self if layer.is_cost and self._reads_labels(layer)):
             head = self._head(cost)
             if not isinstance(head, Fc):
                 raise cost.error(
@@ -95,6 +99,13 @@ class NetSpec:
                     f"instead of the {head.outputs} of net {self.name}"
                 )
         return replace(self, layers=tuple(layers.values()), notes=tuple(notes))
+
+    @property
+    def takes_targets(self) -> bool:
+        """Whether labels are only read where other targets would do (costs such as crossent2)."""
+        labels = {layer.name for layer in self if isinstance(layer, Data) and layer.is_labels}
+        readers = [layer for layer in self if labels.intersection(layer.inputs)]
+        return bool(readers) and all(layer.takes_targets for layer in readers)
 
     @property
     def wants_tree(self) -> bool:
@@ -160,6 +171,18 @@ class NetSpec:
         return wanted
 
     @property
+    def outlet(self) -> str | None:
+        """The layer that says what the net thinks: the first softmax, or that before the main cost."""
+        for layer in self:
+            if isinstance(layer, Softmax):
+                return layer.name
+        layer = self[self.main_cost] if self.main_cost else None
+        while layer is not None and (layer.is_cost or self._reads_labels(layer)):
+            inputs = [self[name] for name in layer.inputs]
+            layer = next(inp for inp in reversed(inputs) if not isinstance(inp, Data))
+        return layer and layer.name
+
+    @property
     def main_cost(self) -> str:
         """The name of the first cost that counts errors, or of the first; "" without costs."""
         costs = [layer.name for layer in self if isinstance(layer, (LogLoss, MultiSoftmax))]
@@ -180,7 +203,7 @@ class NetSpec:
 
     def _reads_labels(self, layer: Layer) -> bool:
         inputs = [self[name] for name in layer.inputs]
-        return layer.is_cost and any(isinstance(inp, Data) and inp.is_labels for inp in inputs)
+        return any(isinstance(inp, Data) and inp.is_labels for inp in inputs)
 
     def _readers(self, name: str) -> list[Layer]:
         return [layer for layer in self for inp in layer.inputs if inp == name]

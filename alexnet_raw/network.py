@@ -18,7 +18,6 @@ from alexnet_raw.device import Array, Device
 from alexnet_raw.exchange import Memory, Route, copy_as_half
 from alexnet_raw.layers import Layer, Shape, Site
 from alexnet_raw.layers.data import Data
-from alexnet_raw.layers.softmax import Softmax
 from alexnet_raw.net_spec import NetSpec
 from alexnet_raw.parameters import Parameter, ParameterSpec
 
@@ -114,6 +113,8 @@ class Network:
         count = images.shape[-1]
         if labels is not None and (labels.shape[-1:] != (count,) or len(labels.shape) > 2):
             raise ValueError(f"labels are {labels.shape}, but must be ({count},) as the images")
+        if labels is not None and len(labels.shape) == 2:
+            self._check_targets(labels.shape[0])
         now = self._now = _Pass(self._sites_for(count), train, labels is not None)
         for layer in self.spec:
             if isinstance(layer, Data):
@@ -129,6 +130,17 @@ class Network:
             site.train, site.step = train, step
             site.inputs = [self._fetch(name, site) for name in site.layer.inputs]
             site.layer.forward(site)
+
+    def _check_targets(self, outputs: int) -> None:
+        """Targets must be as many as the layers that read them have other inputs' outputs."""
+        for layer in self.spec:
+            shapes = {name: self.shapes[name] for name in layer.inputs}
+            if () in shapes.values():
+                wanted = max(math.prod(shape) for shape in shapes.values())
+                if not layer.takes_targets:
+                    raise ValueError(f"{layer.name} of type {layer.type} takes labels, not targets")
+                if outputs != wanted:
+                    raise ValueError(f"targets have {outputs} outputs, but {layer.name} wants {wanted}")
 
     def backward(self) -> None:
         """Gradients of all costs' sum for the batch of the last `forward`, into the parameters.
@@ -189,11 +201,15 @@ class Network:
         }
 
     def probabilities(self) -> np.ndarray:
-        """(N, classes) float32, what the first softmax made of the last forward's pictures."""
-        for site in self._last().sites:
-            if isinstance(site.layer, Softmax):
-                return self.activations(site.layer.name).reshape(site.images, -1)
-        raise RuntimeError(f"net {self.spec.name} has no softmax layer")
+        """(N, outputs) float32, what the first softmax made of the last forward's pictures.
+
+        In a net without one, what its main cost judges.
+        """
+        self._last()
+        if (name := self.spec.outlet) is None:
+            raise RuntimeError(f"net {self.spec.name} has neither a softmax layer nor a cost")
+        outputs = self.activations(name)
+        return outputs.reshape(len(outputs), -1)
 
     def activations(self, name: str) -> np.ndarray:
         """(N, channels, height, width) float32, the output of layer `name` in the last forward."""

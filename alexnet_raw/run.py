@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from alexnet_raw import checkpoint, data, info, run_report, transfer
+from alexnet_raw import checkpoint, data, info, net_data, run_report, transfer
 from alexnet_raw.checkpoint import Checkpoint, CheckpointError
 from alexnet_raw.device import Device
 from alexnet_raw.evaluation import Score
@@ -87,6 +87,7 @@ class Run:
         folder = new_folder(folder, spec.name)
         sources = open_sources(settings.data, settings.size)
         classes = sources[0].classes
+        spec = net_data.fit(spec, settings.data, sources[0])
         spec = with_outputs(spec, settings.outputs, len(classes))
         statistics = data.statistics(sources[0], threads=threads)
         model = Model.build(

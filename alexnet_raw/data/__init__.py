@@ -18,7 +18,7 @@ from .picture import prepare, prepare_file
 from .picture_folder import UNREADABLE, PictureFolder
 from .pixel_statistics import Statistics, statistics
 from .sources import Source, picture_size
-from .sources import open_source as open
+from .targets import open_with_targets as open
 
 __all__ = [
     "NOISES",

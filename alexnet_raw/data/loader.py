@@ -32,6 +32,7 @@ class Batch:
     noise: np.ndarray  # (N, C) float32, to add, in pixel units
     indices: np.ndarray  # (N,) int64, in the source
     scale: float = 1.0  # to multiply the pictures by, after adding
+    targets: np.ndarray | None = None  # (N, outputs) float32, where the source has some
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -134,6 +135,7 @@ class Loader:
         here = slice(number * self.batch_size, (number + 1) * self.batch_size)
         indices = draws.order[here]
         pictures, labels = self.source.load(indices)
+        targets = getattr(self.source, "targets", None)  # data.open sets them: see targets.py
         batch = Batch(
             number,
             pictures,
@@ -143,6 +145,7 @@ class Loader:
             draws.noise[here],
             indices,
             draws.scale,
+            targets and targets.load(indices),
         )
         readable = labels != UNREADABLE
         return batch if readable.all() else _select(batch, readable)
@@ -158,4 +161,5 @@ def _select(batch: Batch, keep: np.ndarray) -> Batch:
         batch.noise[keep],
         batch.indices[keep],
         batch.scale,
+        None if batch.targets is None else batch.targets[keep],
     )

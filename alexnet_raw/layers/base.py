@@ -45,6 +45,7 @@ class Layer:
     learns: ClassVar[bool] = False  # has parameters
     passes_gradient: ClassVar[bool] = True  # or else works on data only
     saves_constants: bool = False  # its constants do not follow from the seed
+    takes_targets: ClassVar[bool] = False  # in place of labels, (outputs, images)
     is_cost: ClassVar[bool] = False  # backward starts here
     fuses: tuple[str, ...] = ()  # kinds of `neuron=` that the layer applies itself
     channels: int | list[int] | None = None  # of its inputs, where its file says so

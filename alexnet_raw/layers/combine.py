@@ -18,6 +18,7 @@ class Elementwise(Layer):
 
     input_count = None
     can_accumulate = True
+    takes_targets = True
 
     def output_shape(self, inputs: list[Shape]) -> Shape:
         maps = {n: shape for n, shape in zip(self.inputs, inputs, strict=True) if shape != ()}

@@ -101,6 +101,7 @@ class TargetCost(CostLayer):
     """
 
     kind: ClassVar[str]
+    takes_targets = True
 
     def output_shape(self, inputs: list[Shape]) -> Shape:
         super().output_shape(inputs)
