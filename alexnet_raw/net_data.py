@@ -14,13 +14,22 @@ LABELS_ARE_TARGETS = (
 )
 
 
+def plant(spec: NetSpec, folder: str | None, classes: list[str] | None = None) -> NetSpec:
+    """The net with the tree of classes that it wants, if it does, from the data set in `folder`.
+
+    classes: in the order of their labels, by default sorted. ValueError where the tree is missing.
+    """
+    tree = Path(folder or "") / class_tree.FILE_NAME
+    if spec.has_tree and folder is not None and tree.exists():
+        return spec.with_tree(class_tree.parents(class_tree.load(tree), classes))
+    if spec.wants_tree:
+        raise ValueError(f"net {spec.name}: {class_tree.MISSING}")
+    return spec
+
+
 def fit(spec: NetSpec, folder: str | None, source: data.Source) -> NetSpec:
     """The net with what it wants of the data set in `folder`; ValueError where that is missing."""
-    if spec.wants_tree:
-        tree = Path(folder or "") / class_tree.FILE_NAME
-        if folder is None or not tree.exists():
-            raise ValueError(f"net {spec.name}: {class_tree.MISSING}")
-        spec = spec.with_tree(class_tree.parents(class_tree.load(tree), source.classes))
+    spec = plant(spec, folder, source.classes)
     if spec.takes_targets and getattr(source, "targets", None) is None:
         spec = replace(spec, notes=(*spec.notes, LABELS_ARE_TARGETS))
     return spec

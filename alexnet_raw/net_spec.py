@@ -108,15 +108,21 @@ class NetSpec:
         return bool(readers) and all(layer.takes_targets for layer in readers)
 
     @property
+    def has_tree(self) -> bool:
+        """Whether it has a layer that wants, or has, a tree of classes: class_tree.py."""
+        return any(isinstance(layer, TreeFc) for layer in self)
+
+    @property
     def wants_tree(self) -> bool:
-        """Whether a treefc layer's tree of classes is still missing: `with_tree`, class_tree.py."""
+        """Whether the tree of classes is still missing: `with_tree`."""
         return any(isinstance(layer, TreeFc) and layer.parents is None for layer in self)
 
     def with_tree(self, parents: list[int]) -> NetSpec:
         """The same net with this tree of classes for its treefc layers, also in `definition`."""
         tree = ",".join(map(str, parents))
+        definition = re.sub(r"(?im)^tree\s*[=:].*\n?", "", self.definition)
         pattern = r"(?im)^\s*type\s*[=:]\s*treefc\b.*$"
-        definition = re.sub(pattern, rf"\g<0>\ntree={tree}", self.definition)
+        definition = re.sub(pattern, rf"\g<0>\ntree={tree}", definition)
         layers = (lay.with_tree(parents) if isinstance(lay, TreeFc) else lay for lay in self)
         return replace(self, layers=tuple(layers), definition=definition)
 

@@ -17,6 +17,7 @@ from alexnet_raw import optimizer
 from alexnet_raw.device import Array, Device
 from alexnet_raw.exchange import Memory, Route, copy_as_half
 from alexnet_raw.layers import Layer, Shape, Site
+from alexnet_raw.layers.cost import MultiSoftmax
 from alexnet_raw.layers.data import Data
 from alexnet_raw.net_spec import NetSpec
 from alexnet_raw.parameters import Parameter, ParameterSpec
@@ -203,9 +204,13 @@ class Network:
     def probabilities(self) -> np.ndarray:
         """(N, outputs) float32, what the first softmax made of the last forward's pictures.
 
-        In a net without one, what its main cost judges.
+        In a net without one, what its main cost judges; with cost.msm, how probable each class is to be
+        in the set.
         """
-        self._last()
+        for site in self._last().sites:
+            if isinstance(site.layer, MultiSoftmax) and site.layer.name == self.spec.main_cost:
+                energies = self._fetch(site.layer.inputs[1], site)
+                return np.ascontiguousarray(site.layer.marginals(site, energies).numpy().T)
         if (name := self.spec.outlet) is None:
             raise RuntimeError(f"net {self.spec.name} has neither a softmax layer nor a cost")
         outputs = self.activations(name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from alexnet_raw import checkpoint, data, layer_file, recipes
+from alexnet_raw import checkpoint, data, layer_file, net_data, recipes
 from alexnet_raw.layer_file import LayerFileError
 from alexnet_raw.net_spec import NetSpec
 
@@ -134,6 +134,7 @@ def chosen_net(settings: Settings) -> tuple[NetSpec, Settings]:
         spec = spec.with_crop(settings.crop) if settings.crop else spec
     else:
         spec = load_spec(settings.net, settings.params, settings.crop)
+        spec = net_data.plant(spec, settings.data)
         suited = SUITED.get(settings.net, {})
     return spec, settings.resolved(spec, suited)
 

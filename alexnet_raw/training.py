@@ -12,7 +12,7 @@ from dataclasses import asdict, astuple
 from tqdm import tqdm
 
 from alexnet_raw import data, run_report
-from alexnet_raw.evaluation import Score, evaluate
+from alexnet_raw.evaluation import TOP, Score, errors, evaluate
 from alexnet_raw.interrupts import Interrupts
 from alexnet_raw.metrics import Metrics, Record, weight_sizes
 from alexnet_raw.run import Run, TrainingError
@@ -99,7 +99,11 @@ def train_batch(run: Run, batch: data.Batch) -> Score:
     net.rate_scale = run.rate_scale
     net.update(run.progress)
     run.batch += 1
-    return Score(cost.loss, cost.top1, cost.topk, len(batch))
+    top1, topk = cost.top1, cost.topk
+    if math.isnan(top1):  # it counts no errors: those of the largest outputs, as in evaluation
+        outputs = net.probabilities()
+        top1, topk = (float(errors(outputs, batch.labels, k).mean()) for k in (1, TOP))
+    return Score(cost.loss, top1, topk, len(batch))
 
 
 def _end_epoch(run: Run, interrupts: Interrupts, metrics: Metrics) -> bool:

@@ -7,9 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from alexnet_raw import class_tree, data, net_data
+from alexnet_raw import class_tree, data, net_data, training
 from alexnet_raw.device import parse_devices
 from alexnet_raw.model import Model
+from alexnet_raw.run import Run
+from alexnet_raw.run_settings import Settings
 from tests.data_pictures import encode
 from tests.test_class_tree import ANIMALS
 from tests.test_network import NetText
@@ -121,6 +123,23 @@ def test_nets_get_them_in_place_of_labels(folder, rng):
         other.net.forward(*other.upload(batch), train=True)
 
 
+def test_training_and_evaluating_with_them(folder, tmp_path):
+    """A cost that counts no errors: they are those of the largest output."""
+    for split, count in (("train", 3), ("val", 1)):
+        save(folder, np.eye(3, 5)[:count], split=split)
+    layers, params = tmp_path / "tags.layers.cfg", tmp_path / "tags.params.cfg"
+    layers.write_text(tags(5).definition)
+    params.write_text(tags(5).parameters)
+    settings = Settings(
+        net=str(layers), params=str(params), data=str(folder), crop=8, epochs=1, batch_size=2
+    )
+    run = Run.start(settings, parse_devices("cpu"), tmp_path / "run")
+    assert training.train(run) == 0
+    score = run.history[0]["train"]
+    assert np.isfinite(score["loss"]) and 0 <= score["top1"] <= 1
+    Run.resume(tmp_path / "run", parse_devices("cpu"), epochs=2)
+
+
 def test_without_them_the_labels_are_the_targets(folder):
     source = opened(folder)
     model = model_of(tags(2).spec(), source)
@@ -158,6 +177,9 @@ def test_class_trees_come_from_the_folder(folder):
     (folder / "tree.json").write_text(json.dumps({"a": "letter", "b": "letter"}))
     spec = net_data.fit(text.spec(), str(folder), source)
     assert spec["fc"].parents == [2, 2, -1]
+    assert net_data.plant(spec, None) == spec  # it has one already
+    swapped = net_data.plant(spec, str(folder), ["b", "a"])
+    assert swapped["fc"].parents == [2, 2, -1] and swapped.definition.count("tree=") == 1
     (folder / class_tree.FILE_NAME).write_text(json.dumps(ANIMALS))
     with pytest.raises(ValueError, match="class 'a' is not in it"):
         net_data.fit(text.spec(), str(folder), source)

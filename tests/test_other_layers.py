@@ -9,7 +9,7 @@ from alexnet_raw import check_grads, checkpoint, connections, initializers, laye
 from alexnet_raw.device import parse_devices
 from alexnet_raw.ini import LayerFileError
 from alexnet_raw.network import Network
-from alexnet_raw.reference import limit_norms
+from alexnet_raw.reference import limit_norms, multi_softmax
 from tests.conftest import assert_close
 from tests.test_network import NetText, batch, reference_of, run
 
@@ -188,6 +188,28 @@ def test_splits_give_the_same_bits(text, rng):
         states.append(net.state())
     for name, array in states[0].items():
         assert array.tobytes() == states[1][name].tobytes(), name
+
+
+def test_what_nets_without_softmax_say(rng):
+    pictures, _ = batch(rng, PICTURE, 3, CLASSES)
+    text = NetText()
+    text.weights("fc", "data", f"type=fc outputs={CLASSES} initW=0.1")
+    text.add("sets", "labels,fc", "type=cost.msm", "coeff=1 setSize=2")
+    net = make(text)
+    net.forward(net.input_device.upload(pictures), None, train=False)
+    energies = net.activations("fc").reshape(3, CLASSES).T
+    assert_close(net.probabilities().T, multi_softmax.forward(energies, 2))
+
+    text = NetText()
+    text.weights("fc", "data", f"type=fc outputs={CLASSES} initW=0.1 neuron=logistic")
+    text.add("difference", "labels,fc", "type=eltsum coeffs=1,-1")
+    text.add("squares", "difference", "type=cost.sum2", "coeff=1")
+    net = make(text)
+    net.forward(net.input_device.upload(pictures), None, train=False)
+    outputs = net.activations("fc_neuron").reshape(3, CLASSES)
+    np.testing.assert_array_equal(net.probabilities(), outputs)
+    with pytest.raises(ValueError, match="'difference' of type eltsum has no activations"):
+        net.activations("difference")  # without labels
 
 
 def test_targets_in_place_of_labels(rng):

@@ -34,6 +34,7 @@ def add(command: argparse.ArgumentParser) -> None:
         default=1,
         help="of weights and pictures (default: 1)",
     )
+    options.add_class_tree(command)
     options.add_machine(command)
 
 
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from alexnet_raw import check_grads
     from alexnet_raw.run_settings import load_spec
 
-    spec = load_spec(args.net or "alexnet-mini", args.params, args.crop)
+    spec = options.planted(args, load_spec(args.net or "alexnet-mini", args.params, args.crop))
     report = check_grads.check(spec, options.devices(args), args.batch_size, args.seed)
     print(report)
     return 0 if report.passed else 1

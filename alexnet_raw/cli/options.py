@@ -11,6 +11,7 @@ from alexnet_raw import atomic, checkpoint, layer_file, recipes
 
 if TYPE_CHECKING:
     from alexnet_raw.device import Device
+    from alexnet_raw.net_spec import NetSpec
 
 PACKAGED = ", ".join(layer_file.packaged())
 EMBEDDED = "the embedded part of Fashion-MNIST"
@@ -102,6 +103,24 @@ def recipe(args: argparse.Namespace) -> dict[str, Any]:
         raise ValueError("--recipe brings its own net, alexnet: leave --net and --params out")
     differences = recipes.chosen(args.recipe, args.more or (), args.without or ())
     return {"recipe": args.recipe, "differences": differences}
+
+
+def add_class_tree(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--class-tree",
+        metavar="FILE",
+        help='the tree of classes for a net with a treefc layer: JSON, {"child": "parent", ...}; in '
+        "training it is tree.json in the folder of the data",
+    )
+
+
+def planted(args: argparse.Namespace, spec: NetSpec) -> NetSpec:
+    """The net with the tree of --class-tree, if that was given."""
+    from alexnet_raw import class_tree
+
+    if args.class_tree is None:
+        return spec
+    return spec.with_tree(class_tree.parents(class_tree.load(args.class_tree)))
 
 
 def init_module(text: str) -> str:

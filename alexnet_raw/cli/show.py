@@ -50,6 +50,7 @@ def add(command: argparse.ArgumentParser) -> None:
         default="cpu,cpu",
         help="device names to place the towers on (default: cpu,cpu)",
     )
+    options.add_class_tree(command)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if chosen := options.recipe(args):
         spec, _ = chosen_net(Settings(**chosen, crop=args.crop))
     else:
-        spec = load_spec(args.net or "alexnet", args.params, args.crop)
+        spec = options.planted(args, load_spec(args.net or "alexnet", args.params, args.crop))
     if args.classes:
         spec = spec.with_classes(args.classes)
     shape = None if spec.crop else (spec.channels or 3, 224, 224)

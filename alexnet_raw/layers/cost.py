@@ -6,6 +6,7 @@ from math import prod
 from typing import ClassVar
 
 from alexnet_raw import ops
+from alexnet_raw.device import Array
 from alexnet_raw.ini import Keys
 from alexnet_raw.layers.base import (
     Layer,
@@ -194,9 +195,15 @@ class MultiSoftmax(CostLayer):
     def describe(self) -> str:
         return f"sets of {self.size}, coeff {self.coeff:g}"
 
+    def marginals(self, site: Site, energies: Array) -> Array:
+        """How probable each class is to be in the set, (classes, images)."""
+        probs, lattice = site.scratch["probs"], site.scratch["lattice"]
+        ops.multi_softmax(probs, lattice, flat(energies), size=self.size)
+        return probs
+
     def forward(self, site: Site) -> None:
         labels, energies, scratch = site.inputs[0], flat(site.inputs[1]), site.scratch
-        ops.multi_softmax(scratch["probs"], scratch["lattice"], energies, size=self.size)
+        self.marginals(site, energies)
         errors = [scratch["top1"], scratch["topk"]]
         ops.logloss_forward(scratch["loss"], *errors, scratch["probs"], labels, k=self.size)
         # Several classes may be as good as certain: their order shows in the energies.
