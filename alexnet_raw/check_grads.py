@@ -73,7 +73,8 @@ def check(
     pixel: float = PIXEL,
     **settings: float,
 ) -> Report:
-    """Make the net with fresh weights and check it on random pictures with values of N(0, pixel).
+    """Make the net with fresh weights and check it on random pictures with values of N(0, pixel), or
+    fainter ones where the net would be certain of its answers.
 
     input_shape as in `Network`, settings as in `check_net`.
     """
@@ -82,7 +83,18 @@ def check(
     shape = net.shapes[spec.pictures.name]
     images = rng.normal(0, pixel, (*shape, batch_size)).astype(np.float32)
     labels = rng.integers(0, spec.classes or 1, batch_size, np.int32)
+    while _is_certain(net, images, labels) and pixel > 1e-3:
+        images, pixel = images / 4, pixel / 4
     return check_net(net, images, labels, seed=seed, **settings)
+
+
+def _is_certain(net: Network, images: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether fresh weights already decide: log losses are then at their ceiling, and flat."""
+    if not (classes := net.spec.classes):
+        return False
+    net.forward(net.input_device.upload(images), net.input_device.upload(labels), train=True)
+    cost = net.costs()[net.spec.main_cost]
+    return not np.isnan(cost.top1) and cost.loss > 2 * np.log(classes)
 
 
 def check_net(

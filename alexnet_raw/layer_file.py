@@ -12,7 +12,7 @@ from pathlib import Path
 from alexnet_raw.ini import Keys, LayerFileError, read_ini
 from alexnet_raw.layers import TYPES, Layer
 from alexnet_raw.layers.neuron import detached
-from alexnet_raw.net_spec import NetSpec, check_gradients, check_links
+from alexnet_raw.net_spec import NetSpec, check_gradients, check_links, unread
 from alexnet_raw.neuron import IDENT
 
 __all__ = ["LayerFileError", "load", "load_packaged", "packaged", "parse"]
@@ -78,6 +78,7 @@ def parse(definition: str, parameters: str, name: str, files: tuple[str, str] | 
             )
     check_links(layers)
     check_gradients(layers)
+    notes += unread(layers)
     return NetSpec(name, tuple(layers), definition, parameters, tuple(notes))
 
 

@@ -235,6 +235,17 @@ def check_gradients(layers: list[Layer]) -> None:
             learners[layer.name] = learner
 
 
+def unread(layers: list[Layer]) -> list[str]:
+    """Notes on layers that none reads though there are costs: a slip of the pen, as a rule."""
+    read = {name for layer in layers for name in layer.inputs}
+    return [
+        f"{layer.keys.file} [{layer.name}]: no layer reads it"
+        for layer in layers
+        if not (layer.is_cost or isinstance(layer, Data) or layer.name in read)
+        and any(other.is_cost for other in layers)
+    ]
+
+
 def check_links(layers: list[Layer]) -> None:
     """Each input must be an earlier layer, and pictures must come in."""
     names = [layer.name for layer in layers]

@@ -9,7 +9,7 @@ from alexnet_raw import check_grads, layer_file
 from alexnet_raw.device import parse_devices
 from alexnet_raw.layers.conv import Conv
 from alexnet_raw.layers.lrn import Lrn
-from tests.test_network import TOWERS, pixel_layers, random_net, two_towers
+from tests.test_network import TOWERS, NetText, pixel_layers, random_net, two_towers
 
 
 @pytest.mark.parametrize("towers", TOWERS)
@@ -33,6 +33,17 @@ def test_pixel_layers_pass(devices, seed):
     print(report)
     assert report.passed
     assert "data" not in [row.name for row in report.rows], "no gradient reaches the pictures"
+
+
+def test_nets_that_are_certain_see_fainter_pictures(rng):
+    """As the net for gradient checks of the 2012 release, with its large first weights."""
+    text = NetText()
+    text.weights("conv", "data", "type=conv channels=3 filters=8 filterSize=3 initW=0.3 initB=1")
+    text.weights("fc", "conv", "type=fc outputs=10 initW=0.3")
+    text.add("probs", "fc", "type=softmax")
+    text.add("logprob", "labels,probs", "type=cost.logreg", "coeff=1")
+    report = check_grads.check(text.spec(), parse_devices("cpu"), 8, 1, (3, 9, 9))
+    assert report.passed, str(report)
 
 
 @pytest.mark.parametrize("case", range(3))

@@ -136,8 +136,9 @@ class FilterLayer(WeightLayer):
 
     def describe(self) -> str:
         size, stride, padding = self.sizes[0], self.strides[0], self.paddings[0]
-        groups = f" groups {self.groups[0]}" if self.groups[0] > 1 else ""
-        sparse = f" of {self.filter_channels[0]} random channels" if self.random[0] else ""
+        most = self.groups.index(max(self.groups))
+        groups = f" groups {self.groups[most]}" if self.groups[most] > 1 else ""
+        sparse = f" of {self.filter_channels[most]} random channels" if self.random[most] else ""
         return f"{self.filters} of {size}x{size} stride {stride} pad {padding}{groups}{sparse}"
 
     def forward_with(self, site: Site, biases: Array | None, neuron: Neuron) -> None:
