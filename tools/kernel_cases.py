@@ -52,7 +52,8 @@ class Maker:
     def cases(self, layer: Layer, inputs: list[Shape], output: Shape) -> Iterator[Case]:
         """The passes of a layer whose type has kernels of its own."""
         makers = {
-            "conv": self._conv,
+            "conv": self._filters,
+            "local": self._filters,
             "fc": self._fc,
             "cmrnorm": self._lrn,
             "rnorm": self._rnorm,
@@ -63,36 +64,51 @@ class Maker:
         if layer.type in makers:
             yield from makers[layer.type](layer, inputs, output)
 
-    def _conv(self, layer: Layer, inputs: list[Shape], output: Shape) -> Iterator[Case]:
+    def _filters(self, layer: Layer, inputs: list[Shape], output: Shape) -> Iterator[Case]:
+        """Of a conv or local layer; the filters see the channels that a randSparse layer has picked."""
         flops = 2 * layer.mult_adds(inputs) * self.images
-        inps = [self.array(*shape, self.images) for shape in inputs]
+        seen = [g * c for g, c in zip(layer.groups, layer.filter_channels, strict=True)]
+        inps = [self.array(seen[i], *inputs[i][1:], self.images) for i in range(len(inputs))]
         weights = [self.array(*shape) for shape in layer.weight_shapes(inputs)]
-        biases, out = self.array(output[0]), self.array(*output, self.images)
+        bias_shape, out = layer.bias_shape(inputs), self.array(*output, self.images)
+        is_fused = layer.type == "local" or len(bias_shape) == 1  # or else a pass of its own
+        biases = self.array(*bias_shape) if is_fused else None
         last = len(inps) - 1
         settings = [
             {"stride": layer.strides[i], "padding": layer.paddings[i], "groups": layer.groups[i]}
             for i in range(len(inps))
         ]
-        peers = self._conv_peers(layer, inputs, output) if self.with_torch else (None, None, None)
+        peers = (None, None, None)
+        if self.with_torch and layer.type == "conv" and not any(layer.random):
+            peers = self._conv_peers(layer, inputs, output)
 
         def forward():
             for i, inp in enumerate(inps):
                 bias = biases if i == last else None
-                ops.conv_forward(out, inp, weights[i], bias, **settings[i], accumulate=i > 0)
+                layer.forward_op(out, inp, weights[i], bias, **settings[i], accumulate=i > 0)
 
         def weight_gradient():
             for i, inp in enumerate(inps):
-                ops.conv_backward_weights(weights[i], inp, out, **settings[i])
+                layer.backward_weights_op(weights[i], inp, out, **settings[i])
 
         def data_gradient():
             for i, inp in enumerate(inps):
-                ops.conv_backward_data(inp, out, weights[i], **settings[i])
+                layer.backward_data_op(inp, out, weights[i], **settings[i])
 
         yield Case("forward + bias", forward, peers[0], flops)
         yield Case("weight gradient", weight_gradient, peers[1], flops)
         if layer.inputs[0] != self.pictures:
             yield Case("data gradient", data_gradient, peers[2], flops)
-        yield from self._bias(layer, output)
+        if layer.type == "conv":
+            yield from self._bias(layer, output)
+        for i in (i for i, is_random in enumerate(layer.random) if is_random):
+            yield self._gather(layer, i, inputs[i], inps[i])
+
+    def _gather(self, layer: Layer, i: int, shape: Shape, seen: Array) -> Case:
+        """The channels of input i that the groups see."""
+        inp, table = self.array(*shape, self.images), self.device.upload(layer.constants(0)[f"seen{i}"])
+        name = f"random channels {i}"
+        return Case(name, lambda: ops.channels_gather(seen, inp, table), floats=2 * seen.size)
 
     def _conv_peers(self, layer: Layer, inputs: list[Shape], output: Shape) -> tuple[Run, Run, Run]:
         """One convolution over the channels of all inputs; its pictures have the implicit columns."""
