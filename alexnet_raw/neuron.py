@@ -38,7 +38,9 @@ class Neuron:
 
     @classmethod
     def parse(cls, text: str) -> Neuron:
-        """Read `kind` or `kind[a,b]`; ValueError says what is known."""
+        """Read `kind` or `kind[a,b]`, or nothing, which is ident; ValueError says what is known."""
+        if not text.strip():
+            return IDENT
         match = re.fullmatch(r"\s*(\w+)\s*(?:\[(.*)\])?\s*", text)
         if not match or match[1] not in KINDS:
             raise ValueError(f"unknown neuron {text!r}: known are {', '.join(map(_form, KINDS))}")

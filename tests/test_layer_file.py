@@ -170,6 +170,13 @@ def test_what_cuda_convnet_would_ignore_is_noted():
     )
 
 
+def test_empty_values_are_none():
+    definition = DEFINITION.replace("[conv1]\n", "[conv1]\ninitWFunc=\ninitBFunc =\n")
+    definition = definition.replace("neuron=relu\npartialSum", "neuron=\npartialSum")
+    layer = parse(definition)["conv1"]
+    assert layer.neuron == IDENT and layer.weight_function == layer.bias_function == ""
+
+
 def test_rates_as_cuda_convnet2_writes_them():
     rate = "dexp[base=0.02;tgtFactor=10;numSteps=3]"
     text = PARAMETERS.replace("epsW=0.001\nepsB=0.002", f"epsW={rate}\nepsB=const[base=0.5]", 1)

@@ -80,7 +80,9 @@ class WeightLayer(Layer):
 
     def _read_function(self, key: str) -> str:
         """A function that gives first values, as the file names it; "" if it names none."""
-        return self.keys.text(key) if self.keys.parsed(key, initializers.parse, None) else ""
+        if text := self.keys.text(key, ""):
+            self.keys.parsed(key, initializers.parse)
+        return text
 
     def _function(
         self, key: str, text: str, name: str, index: int | None, matrix: tuple[int, int], shape: Shape
