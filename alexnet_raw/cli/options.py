@@ -65,8 +65,8 @@ def add_net(command: argparse.ArgumentParser, default: str) -> None:
         metavar="FILE",
         action="append",
         type=init_module,
-        help="a Python file with functions that the layer-definition file names as initWFunc or "
-        "initBFunc: it is executed (may be given several times)",
+        help="a Python file with functions that the layer-definition file names as initWFunc, "
+        "initBFunc or initCFunc: it is executed (may be given several times)",
     )
 
 
