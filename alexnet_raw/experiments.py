@@ -114,7 +114,7 @@ EXPERIMENTS = {
         "sooner than with tanh, each with its own best learning rate.",
         {"ReLU": with_neuron("relu"), "tanh": with_neuron("tanh[1,1]")},
         net="cifar10-quick",
-        rates=(0.003, 0.01, 0.03),
+        rates=(0.002, 0.001, 0.004),
         target=0.25,
     ),
     "lrn": Experiment(
