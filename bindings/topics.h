@@ -28,3 +28,4 @@ void bind_output_cost(pybind11::module_& m);
 void bind_limit_norms(pybind11::module_& m);
 void bind_sgd(pybind11::module_& m);
 void bind_augment(pybind11::module_& m);
+void bind_pictures(pybind11::module_& m);  // the CPU target only

@@ -39,7 +39,7 @@ class Numbers:
     def name(self, index):
         return str(index)
 
-    def load(self, indices):
+    def load(self, indices, out=None):
         self.loads += 1
         time.sleep(self.delay)
         if self.fail_at is not None and self.fail_at in indices:

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .augmentation import Augmentation
-from .errors import DataError, NoValidationPictures, PictureError, some
+from .errors import DataError, NoValidationPictures, PictureError, shown, some
 from .parallel import default_threads, ordered_map
 from .picture import SUFFIXES, prepare_file
 
@@ -66,12 +66,14 @@ class PictureFolder:
     def name(self, index: int) -> str:
         return self._files[index]
 
-    def load(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def load(self, indices: np.ndarray, out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """(N, size, size, 3) uint8 pictures and (N,) int32 labels, UNREADABLE for broken ones."""
-        if self._cache is not None:
-            return self._cache[indices], self._labels[indices]
         labels = self._labels[indices]
-        pictures = np.zeros((len(labels), *self.picture_shape), np.uint8)
+        pictures = np.empty((len(labels), *self.picture_shape), np.uint8) if out is None else out
+        if self._cache is not None:
+            for row, index in enumerate(indices):
+                pictures[row] = self._cache[index]
+            return pictures, labels
         for row, index in enumerate(indices):
             if not self._prepare(self._files[index], pictures[row]):
                 labels[row] = UNREADABLE
@@ -138,13 +140,13 @@ class PictureFolder:
         if file in self.broken:
             return False
         try:
-            out[...] = prepare_file(file, out.shape[0])
+            prepare_file(file, out.shape[0], out)
             return True
         except PictureError as error:
             self._note_broken(file, str(error))
             return False
         except Exception as error:
-            raise RuntimeError(f"{file}: {type(error).__name__}: {error}") from error
+            raise RuntimeError(f"{shown(file)}: {type(error).__name__}: {error}") from error
 
     def _note_broken(self, file: str, reason: str) -> None:
         with self._lock:
@@ -152,7 +154,7 @@ class PictureFolder:
                 return
             self.broken[file] = reason
             if len(self.broken) <= _MAX_NAMED:
-                log.warning("%s: left out: %s", file, reason)
+                log.warning("%s: left out: %s", shown(file), reason)
             elif len(self.broken) == _MAX_NAMED + 1:
                 log.warning("more broken pictures are left out without being named")
 

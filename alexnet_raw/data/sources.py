@@ -28,10 +28,10 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def load(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def load(self, indices: np.ndarray, out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """(N,) indices to (N, H, W, C) uint8 pictures and (N,) int32 labels.
 
-        The label of a picture that cannot be read is UNREADABLE (-1); the loader leaves it out.
+        out: the array of pictures to fill and return. The label of a picture that cannot be read is UNREADABLE (-1); the loader leaves it out.
         """
 
     def name(self, index: int) -> str:
