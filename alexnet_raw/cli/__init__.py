@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from alexnet_raw.cli import check_grads, evaluate, info, predict, show, train
+from alexnet_raw.cli import check_grads, evaluate, info, predict, prepare, show, train
 from alexnet_raw.device import DeviceError
 from alexnet_raw.info import version
 
@@ -26,6 +26,7 @@ AlexNet as it was trained in 2012: two towers, every kernel written by hand, on 
   alexnet-raw eval                          error of the run trained last
   alexnet-raw predict boot.png              what it sees in a picture
   alexnet-raw show alexnet                  the paper's network as a table
+  alexnet-raw prepare downloads imagenet    ImageNet's tars, once, for training at full speed
   alexnet-raw train --net alexnet --data D  the paper's network on a folder of pictures
 """
 EPILOG = """\
@@ -52,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for name, module in (
         ("train", train),
+        ("prepare", prepare),
         ("eval", evaluate),
         ("predict", predict),
         ("show", show),

@@ -19,6 +19,7 @@ from .picture_folder import UNREADABLE, PictureFolder
 from .pixel_statistics import Statistics, statistics
 from .sources import Source, picture_size
 from .sources import open_source as open
+from .store import PreparedStore
 
 __all__ = [
     "NO_AUGMENTATION",
@@ -31,6 +32,7 @@ __all__ = [
     "NoValidationPictures",
     "PictureError",
     "PictureFolder",
+    "PreparedStore",
     "Source",
     "Statistics",
     "open",
