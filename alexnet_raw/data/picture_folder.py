@@ -226,7 +226,9 @@ def _pictures_below(folder: str | Path) -> Iterator[str]:
     with os.scandir(folder) as entries:
         visible = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
     for entry in visible:
+        named = entry.name.lower().endswith(SUFFIXES)
         if entry.is_dir(follow_symlinks=False):
-            yield from _pictures_below(entry.path)
-        elif entry.name.lower().endswith(SUFFIXES) and (entry.is_file() or entry.is_symlink()):
+            inside = list(_pictures_below(entry.path))
+            yield from inside or ([entry.path] if named else [])  # to be reported as unreadable
+        elif named and (entry.is_file() or entry.is_symlink()):
             yield entry.path  # no pipes; a dangling link will be reported as unreadable
