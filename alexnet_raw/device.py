@@ -68,6 +68,15 @@ class Device:
         array.copy_from(values)
         return array
 
+    def pinned(self, shape: int | tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
+        """A host array in memory that this device can copy from while the host goes on."""
+        if not self.is_cuda:
+            return np.empty(shape, dtype)
+        values = int(np.prod(shape))
+        with self._cupy.cuda.Device(self.ordinal):
+            memory = self._cupy.cuda.alloc_pinned_memory(values * np.dtype(dtype).itemsize)
+        return np.frombuffer(memory, dtype, values).reshape(shape)
+
     def scratch(self, floats: int) -> Any:
         """Raw float32 memory for the inside of one op; the next op on this device may reuse it."""
         if self._scratch is None or self._scratch.size < floats:
