@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import logging
@@ -14,7 +15,7 @@ import pytest
 from alexnet_raw import cli, data
 from alexnet_raw.data import preparing, store
 
-from .data_pictures import encode, hostile_files, printable, smooth, tar_of, write_folder
+from .data_pictures import encode, hostile_files, printable, tar_of, write_folder
 
 SIZE = 16
 
@@ -171,7 +172,7 @@ def test_validation_of_missing_classes_is_left_out(ilsvrc, tmp_path):
 def test_validation_needs_the_devkit(ilsvrc, tmp_path):
     for kit in ilsvrc.glob("*devkit*"):
         kit.unlink()
-    with pytest.raises(data.DataError, match="val.tar needs its labels: put ILSVRC2012_devkit"):
+    with pytest.raises(data.DataError, match=r"val.tar needs its labels: put ILSVRC2012_devkit"):
         prepare(ilsvrc, tmp_path / "store")
 
 
@@ -198,12 +199,10 @@ def test_truncated_and_damaged_tars(splits, tmp_path):
     with pytest.raises(data.DataError, match=rf"set.tar is damaged .* behind {members[2].name}"):
         preparing.open_pictures(archive)
     archive.write_bytes(b"no tar at all" * 99)
-    with pytest.raises(data.DataError, match="set.tar is damaged or cut short"):
+    with pytest.raises(data.DataError, match=r"set.tar is damaged or cut short"):
         preparing.open_pictures(archive)
-    import gzip
-
     archive.write_bytes(gzip.compress(whole)[:-500])
-    with pytest.raises(data.DataError, match="set.tar is damaged or cut short"):
+    with pytest.raises(data.DataError, match=r"set.tar is damaged or cut short"):
         prepare(archive, tmp_path / "store")
 
 
@@ -333,7 +332,7 @@ def test_a_full_disk(splits, tmp_path, monkeypatch):
         fsync(handle)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(data.DataError, match="No space left on device: .* run the same command again"):
+    with pytest.raises(data.DataError, match=r"No space left on device: .* run the same command again"):
         prepare(splits, tmp_path / "store")
     monkeypatch.undo()
     prepare(splits, tmp_path / "store")

@@ -24,7 +24,9 @@ def write_pictures(folder: Path, count: int, seed: int) -> None:
     """Folders train and val with two classes of noisy JPEGs; every 25th is cut short."""
     rng = np.random.default_rng(seed)
     for i in range(count):
-        name = folder / ("val" if i % 10 == 0 else "train") / f"class {i % 2 if i % 10 else i // 10 % 2}"
+        name = (
+            folder / ("val" if i % 10 == 0 else "train") / f"class {i % 2 if i % 10 else i // 10 % 2}"
+        )
         name.mkdir(parents=True, exist_ok=True)
         rough = rng.integers(0, 256, (12, 16, 3), np.uint8)
         file = name / f"{i:05}.jpg"
@@ -50,7 +52,7 @@ def undisturbed(source: Path, store: Path) -> float:
 
 
 def killed(source: Path, store: Path, seconds: float) -> tuple[bool, int]:
-    """Runs for so long, then kill -9: whether the run was killed before its end, and the shards it left."""
+    """Runs for so long, then kill -9: whether it was killed before its end, and the shards it left."""
     process = subprocess.Popen(
         command(source, store), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
