@@ -49,7 +49,13 @@ class Run:
         train, validation = sources
         size, crop = settings.batch_size, model.crop
         self.train_loader = data.Loader(
-            train, size, crop, seed=settings.seed, statistics=model.statistics, threads=threads
+            train,
+            size,
+            crop,
+            seed=settings.seed,
+            statistics=model.statistics,
+            threads=threads,
+            allocate=model.net.input_device.pinned,
         )
         self.val_loader = (
             data.Loader(validation, size, crop, train=False, threads=threads) if validation else None

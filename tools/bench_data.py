@@ -37,7 +37,7 @@ def photograph(rng: np.random.Generator) -> bytes:
         for channel in range(3):
             noise = Image.fromarray(rng.standard_normal(shape, np.float32))
             layer = np.asarray(noise.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
-            pixels[..., channel] += layer * 70 / 1.55**octave
+            pixels[..., channel] += layer * 60 / 1.35**octave
     file = io.BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=QUALITY)
     return file.getvalue()
