@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -103,16 +104,20 @@ def _prepare(args: argparse.Namespace) -> int:
     if preparation.complete:
         print(f"{args.dest} is already complete: {preparation.total:,} pictures of {args.src}")
         return 0
-    gigabytes = preparation.total * args.size**2 * 3 / 1e9
+    size = tqdm.format_sizeof(preparation.total * args.size**2 * 3, "B")
     goes_on = f", {preparation.done:,} of them done before" if preparation.done else ""
     print(
         f"{args.src}: {preparation.total:,} pictures of {len(pictures.classes)} classes{goes_on}; "
-        f"{args.dest} will take {gigabytes:,.1f} GB",
+        f"{args.dest} will take {size}",
         flush=True,
     )
     began = time.perf_counter()
     with progress_bar(preparation.total, "prepare", preparation.done) as bar:
-        counts = preparation.run(bar.update)
+        try:
+            counts = preparation.run(bar.update)
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+            raise
     seconds = time.perf_counter() - began
     made = " and ".join(f"{count:,} {split}" for split, count in counts.items())
     rate = (preparation.total - preparation.done) / max(seconds, 1e-9)

@@ -83,7 +83,7 @@ def _size(file: str) -> int:
         return -1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """A file in an archive."""
 
