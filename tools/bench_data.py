@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import shutil
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -147,13 +148,14 @@ def main() -> None:
         report(f"- pictures: {count} {what}, {kilobytes:.0f} KB each; {stored} in the store")
         report(f"- medians of {arguments.repeats} passes, by turns; files in the page cache\n")
         write_folder(folder / "jpeg", contents)
-        pictures = preparing.open_pictures(folder / "jpeg")
         write_folder(folder / "many", [contents[i % count] for i in range(stored)])
-        preparing.Preparation(preparing.open_pictures(folder / "many"), folder / "store", SIZE).run()
-        made = iter(range(10**6))
+        pictures = preparing.open_pictures(folder / "many")
+        preparing.Preparation(pictures, folder / "store", SIZE).run()
 
         def prepare_all() -> None:
-            preparing.Preparation(pictures, folder / f"made {next(made)}", SIZE).run()
+            made = folder / "made"
+            shutil.rmtree(made, ignore_errors=True)
+            preparing.Preparation(pictures, made, SIZE).run()
 
         def each(function: Callable[[bytes], object]) -> None:
             for content in contents:
@@ -168,7 +170,7 @@ def main() -> None:
                 partial(each, partial(simplejpeg.decode_jpeg, colorspace="RGB")), count, 1),
             "ours, one thread": (partial(each, lambda c: data.prepare(c, SIZE, out)), count, 1),
             "Pillow: open, convert, resize, crop": (partial(each, with_pillow), count, 1),
-            f"`alexnet-raw prepare`, {cores} threads, to the disk": (prepare_all, count, cores),
+            f"`alexnet-raw prepare`, {cores} threads, to the disk": (prepare_all, stored, cores),
         }  # fmt: skip
         loading = {
             "ours, store, 1 thread": (our_epochs(store, 1), stored, 1),
