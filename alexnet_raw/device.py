@@ -68,6 +68,15 @@ class Device:
         array.copy_from(values)
         return array
 
+    def pinned(self, shape: int | tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
+        """A host array in memory that this device can copy from while the host goes on."""
+        if not self.is_cuda:
+            return np.empty(shape, dtype)
+        values = int(np.prod(shape))
+        with self._cupy.cuda.Device(self.ordinal):
+            memory = self._cupy.cuda.alloc_pinned_memory(values * np.dtype(dtype).itemsize)
+        return np.frombuffer(memory, dtype, values).reshape(shape)
+
     def scratch(self, floats: int) -> Any:
         """Raw float32 memory for the inside of one op; the next op on this device may reuse it."""
         if self._scratch is None or self._scratch.size < floats:
@@ -169,6 +178,47 @@ class Array:
         else:
             with np.errstate(over="ignore"):  # beyond the range: infinite, as on a GPU
                 self.data[...] = source.data
+
+
+class CopyStream:
+    """Copies from the host to a device beside the device's work. On the CPU nothing is copied."""
+
+    def __init__(self, device: Device):
+        self._device = device
+        self.uses_memory = device.is_cuda
+        if device.is_cuda:
+            with device._cupy.cuda.Device(device.ordinal):
+                self._stream = device._cupy.cuda.Stream(non_blocking=True)
+
+    def send(self, values: np.ndarray, memory: Array | None = None) -> Array:
+        """A C-contiguous host array on the device, in `memory` of its shape and dtype if given.
+
+        The host array must stay as it is until the copies are finished. On the CPU it is the result.
+        """
+        if not self._device.is_cuda:
+            return Array(values, self._device)
+        array = memory or self._device.empty(values.shape, values.dtype)
+        array.data.set(values, stream=self._stream)
+        return array
+
+    def mark(self) -> Any:
+        """A place behind the copies sent so far."""
+        return self._stream.record() if self._device.is_cuda else None
+
+    def after_work(self) -> None:
+        """Copies sent from now on begin when the device's work so far has ended."""
+        if self._device.is_cuda:
+            self._stream.wait_event(self._device._stream.record())
+
+    def before_work(self, mark: Any) -> None:
+        """The device's work from now on begins when the copies before the mark have ended."""
+        if self._device.is_cuda:
+            self._device._stream.wait_event(mark)
+
+    def finish(self, mark: Any) -> None:
+        """Waits for the copies before the mark."""
+        if self._device.is_cuda:
+            mark.synchronize()
 
 
 def parse_devices(text: str) -> list[Device]:

@@ -14,6 +14,7 @@ from alexnet_raw.device import Array, Device
 from alexnet_raw.net_spec import NetSpec
 from alexnet_raw.network import Network
 from alexnet_raw.run_settings import input_shape
+from alexnet_raw.uploads import Uploads
 
 DATA_PREFIX = "data."  # of the statistics among the tensors of a checkpoint
 
@@ -33,6 +34,7 @@ class Model:
         self.crop = input_shape(net.spec)[1]
         self.picture_size = statistics.mean_image.shape[1]
         self._mean = net.input_device.upload(statistics.mean_image)
+        self.uploads = Uploads(net.input_device)
         self._inputs: dict[int, Array] = {}  # by the number of pictures
 
     @property
@@ -137,19 +139,19 @@ class Model:
         if count not in self._inputs:
             channels = batch.pictures.shape[3]
             self._inputs[count] = device.empty((channels, self.crop, self.crop, count))
-        images = self._inputs[count]
+        images, sent = self._inputs[count], self.uploads.receive(batch)
         ops.augment(
             images,
-            device.upload(batch.pictures),
-            device.upload(batch.offsets),
-            device.upload(batch.flips),
+            sent["pictures"],
+            sent["offsets"],
+            sent["flips"],
             self._mean,
-            device.upload(batch.noise),
+            sent["noise"],
             scale=batch.scale,
         )
         if batch.targets is not None and self.spec.takes_targets:
             return images, device.upload(batch.targets.T)
-        return images, device.upload(batch.labels)
+        return images, sent["labels"]
 
     def probabilities(self, batch: data.Batch, views: int = 1) -> np.ndarray:
         """(pictures, outputs) float32; with 10 views the mean over them (paper, section 4.1)."""

@@ -56,6 +56,7 @@ class Run:
             augmentation=settings.augmentation(train),
             statistics=model.statistics,
             threads=threads,
+            allocate=model.net.input_device.pinned,
         )
         self.val_loader = (
             data.Loader(validation, size, crop, train=False, threads=threads) if validation else None

@@ -61,7 +61,7 @@ def train(run: Run, done: Callable[[list[Record]], bool] = lambda history: False
 
 def _train_epoch(run: Run, interrupts: Interrupts, metrics: Metrics) -> bool:
     """The rest of the epoch's batches; False if interrupted."""
-    batches = run.train_loader.epoch(run.epoch, run.batch)
+    batches = run.model.uploads.ahead(run.train_loader.epoch(run.epoch, run.batch))
     with _bar(run, "train", run.train_loader, run.score.pictures) as bar, closing(batches):
         while not interrupts.signal:
             began = time.perf_counter()

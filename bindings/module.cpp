@@ -101,6 +101,7 @@ PYBIND11_MODULE(MODULE, m) {
     m.def("device_count", &device_count);
 #ifndef ALEXNET_RAW_CUDA
     bind_execution(m);
+    bind_pictures(m);
 #endif
     bind_conv(m);
     bind_local(m);

@@ -227,7 +227,7 @@ def test_cached_and_on_demand_are_the_same(splits):
 
 
 def test_unexpected_errors_carry_the_files_name(splits, monkeypatch, caplog):
-    def fail(path, size):
+    def fail(path, size, out):
         raise MemoryError("no more")
 
     source = data.PictureFolder(splits / "train", size=20, **LAZY)

@@ -39,14 +39,13 @@ class Numbers:
     def name(self, index):
         return str(index)
 
-    def load(self, indices):
+    def load(self, indices, out=None):
         self.loads += 1
         time.sleep(self.delay)
         if self.fail_at is not None and self.fail_at in indices:
             raise RuntimeError(f"{self.fail_at}: broken on purpose")
-        pictures = np.broadcast_to(
-            indices.astype(np.uint8)[:, None, None, None], (len(indices), *self.picture_shape)
-        )
+        pictures = np.empty((len(indices), *self.picture_shape), np.uint8) if out is None else out
+        pictures[...] = indices.astype(np.uint8)[:, None, None, None]
         return pictures, (indices % 2).astype(np.int32)
 
 
@@ -307,3 +306,35 @@ def test_stall_time():
     for _ in fast.epoch(0):
         time.sleep(0.02)
     assert fast.stall_seconds < slow.stall_seconds
+
+
+def test_memory_is_used_again():
+    given = []
+
+    def allocate(shape, dtype):
+        given.append(np.empty(shape, dtype))
+        return given[-1]
+
+    numbers = loader(count=400, batch_size=4, threads=2, ahead=3, allocate=allocate)
+    for epoch in range(3):
+        for batch in numbers.epoch(epoch):
+            assert np.array_equal(batch.pictures[:, 5, 5, 1], batch.indices.astype(np.uint8))
+    assert 3 <= len(given) <= 6  # the one that we hold, three ahead, and those just changing hands
+    assert all(array.shape == (4, *Numbers.picture_shape) for array in given)
+
+
+@pytest.mark.parametrize("hold", ["batch", "view", "view of a view"])
+def test_memory_that_is_held_is_not_used_again(hold):
+    held, wanted = [], []
+    for batch in loader(count=80, batch_size=4).epoch(0):
+        held.append(
+            {
+                "batch": batch.pictures,
+                "view": batch.pictures[1:],
+                "view of a view": batch.pictures[1:].reshape(3, -1)[:, ::2],
+            }[hold]
+        )
+        wanted.append(held[-1].copy())
+    del batch
+    gc.collect()
+    assert all(np.array_equal(a, b) for a, b in zip(held, wanted, strict=True))

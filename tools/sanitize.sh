@@ -28,7 +28,7 @@ ALEXNET_RAW_CUDA=off ALEXNET_RAW_SANITIZE=address,undefined ALEXNET_RAW_BUILD_DI
 
 # With no file among the arguments, these.
 network=tests/test_network.py
-files="tests/test_execution.py tests/test_bindings.py
+files="tests/test_execution.py tests/test_bindings.py tests/test_picture_host.py
     $network::test_ragged_batches_leave_nothing_behind
     $network::test_exchanged_copies_are_renewed_in_every_pass"
 for kernel in cuda/kernels/*.cu; do

@@ -23,6 +23,7 @@ from alexnet_raw.cli import (
     info,
     plot,
     predict,
+    prepare,
     show,
     train,
 )
@@ -37,6 +38,7 @@ AlexNet as it was trained in 2012: two towers, every kernel written by hand, on 
   alexnet-raw predict boot.png              what it sees in a picture
   alexnet-raw plot filters RUN              a picture of what its first layer learned
   alexnet-raw show alexnet                  the paper's network as a table
+  alexnet-raw prepare downloads imagenet    ImageNet's tars, once, for training at full speed
   alexnet-raw train --net alexnet --data D  the paper's network on a folder of pictures
 """
 EPILOG = """\
@@ -63,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for name, module in (
         ("train", train),
+        ("prepare", prepare),
         ("eval", evaluate),
         ("ensemble", ensemble),
         ("predict", predict),

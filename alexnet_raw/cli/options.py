@@ -138,8 +138,8 @@ def add_data(command: argparse.ArgumentParser, default: str) -> None:
     command.add_argument(
         "--data",
         metavar="DIR",
-        help="pictures: a folder train/CLASS/*.jpg and val/CLASS/*.jpg, a folder of class folders, "
-        f"or a folder of IDX files (default: {default})",
+        help="pictures: a store that 'alexnet-raw prepare' wrote, a folder train/CLASS/*.jpg and "
+        f"val/CLASS/*.jpg, a folder of class folders, or a folder of IDX files (default: {default})",
     )
 
 

@@ -1,13 +1,13 @@
 """Pictures in, batches out.
 
     size = data.picture_size(crop)
-    train = data.open("my/pictures", "train", size=size)     # None: the packaged Fashion-MNIST
+    train = data.open("my/pictures", "train", size=size)     # a folder or a prepared store
     statistics = data.statistics(train)
     loader = data.Loader(train, batch_size=128, crop=crop, seed=1, statistics=statistics)
     for batch in loader.epoch(0):
         ...  # batch.pictures, batch.labels, batch.offsets, batch.flips, batch.noise
 
-Warnings about single pictures go to the logger "alexnet_raw.data.picture_folder".
+Warnings about single pictures go to loggers below "alexnet_raw.data".
 """
 
 from .augmentation import NO_AUGMENTATION, NOISES, Augmentation, ten_views
@@ -18,6 +18,7 @@ from .picture import prepare, prepare_file
 from .picture_folder import UNREADABLE, PictureFolder
 from .pixel_statistics import Statistics, statistics
 from .sources import Source, picture_size
+from .store import PreparedStore
 from .targets import open_with_targets as open
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "NoValidationPictures",
     "PictureError",
     "PictureFolder",
+    "PreparedStore",
     "Source",
     "Statistics",
     "open",

@@ -17,7 +17,12 @@ class NoValidationPictures(DataError):
     """The data set is fine but has no validation part."""
 
 
+def shown(name: str) -> str:
+    """A file's name for a message: on one line, and printable where it is not."""
+    return name if name.isprintable() else ascii(name)
+
+
 def some(names: Sequence[str], limit: int = 10) -> str:
     """The first names, for a message."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return ", ".join(map(shown, names[:limit])) + more

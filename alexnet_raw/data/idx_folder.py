@@ -80,7 +80,7 @@ class IdxFolder:
     def name(self, index: int) -> str:
         return f"{self.split} picture {index}"
 
-    def load(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def load(self, indices: np.ndarray, out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """(N, size, size, 3) uint8 pictures and (N,) int32 labels."""
         images, size = self._images[indices], self.picture_shape[0]
         scale = self.content_size / max(images.shape[1:3])
@@ -88,7 +88,8 @@ class IdxFolder:
             images = np.stack([_scale(image, scale) for image in images])
         count, height, width, _ = images.shape
         top, left = (size - height) // 2, (size - width) // 2
-        pictures = np.zeros((count, *self.picture_shape), np.uint8)
+        pictures = np.empty((count, *self.picture_shape), np.uint8) if out is None else out
+        pictures[...] = 0
         pictures[:, top : top + height, left : left + width] = images  # grey: copied to 3 channels
         return pictures, self._labels[indices]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 
 from .augmentation import NO_AUGMENTATION, Augmentation, EpochDraws, draw_epoch
+from .buffers import Buffers
 from .errors import DataError
 from .parallel import default_threads, ordered_map
 from .picture_folder import UNREADABLE, broken_summary
@@ -62,7 +63,9 @@ class Loader:
         statistics: Statistics | None = None,
         threads: int | None = None,
         ahead: int | None = None,
+        allocate: Callable[..., np.ndarray] = np.empty,
     ):
+        """allocate(shape, dtype) gives memory for a batch's pictures, `Device.pinned` for a GPU."""
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: must be 1 or more")
         height, width, _ = source.picture_shape
@@ -86,6 +89,7 @@ class Loader:
         self.threads = threads or default_threads()
         self.ahead = ahead or self.threads + 1
         self.stall_seconds = 0.0
+        self._buffers = Buffers((batch_size, *source.picture_shape), self.ahead + 1, allocate)
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -134,7 +138,7 @@ class Loader:
     def _load(self, draws: EpochDraws, number: int) -> Batch:
         here = slice(number * self.batch_size, (number + 1) * self.batch_size)
         indices = draws.order[here]
-        pictures, labels = self.source.load(indices)
+        pictures, labels = self.source.load(indices, self._buffers.take(len(indices)))
         targets = getattr(self.source, "targets", None)  # data.open sets them: see targets.py
         batch = Batch(
             number,

@@ -2,10 +2,13 @@
 
 The shorter side is scaled to `size` and the central size x size square is kept. Both happen in one
 anti-aliased resampling of the central square, so a long panorama never exists at full length.
+JPEGs, which are nearly all pictures, are decoded by libjpeg-turbo and scaled by our own
+cuda/host/central_square.cpp; Pillow does the rest. Both scale with the same filter, to a grey level.
 """
 
 from __future__ import annotations
 
+import functools
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +16,8 @@ import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
+
+from alexnet_raw.device import Device
 
 from .errors import PictureError
 
@@ -39,31 +44,38 @@ _UPRIGHT = {
 }
 
 
-def prepare_file(path: str | Path, size: int) -> np.ndarray:
+def prepare_file(path: str | Path, size: int, out: np.ndarray | None = None) -> np.ndarray:
     """As `prepare`, from a file. Raises PictureError too when the file cannot be read."""
     try:
         with open(path, "rb") as file:
             data = file.read()
     except OSError as error:
         raise PictureError(error.strerror or str(error)) from error
-    return prepare(data, size)
+    return prepare(data, size, out)
 
 
-def prepare(data: bytes, size: int) -> np.ndarray:
+def prepare(data: bytes, size: int, out: np.ndarray | None = None) -> np.ndarray:
     """Decode the bytes of a picture file and return its central square, (size, size, 3) uint8 RGB.
 
     Grey, palette, CMYK and 16-bit pictures become RGB, transparency is laid over white, EXIF
     rotation is applied, and of an animation the first frame is taken. The contents decide the
-    format, not the file's name. Raises PictureError with the reason.
+    format, not the file's name. `out`: the array to fill and return. Raises PictureError with the
+    reason.
     """
+    if out is None:
+        out = np.empty((size, size, 3), np.uint8)
     if not data:
         raise PictureError("the file is empty")
     try:
-        image, orientation = _decode_jpeg(data, size) if _is_jpeg(data) else _decode_other(data)
-        square = _flatten(resize_square(image, size))
+        if _is_jpeg(data):
+            pixels, orientation = _decode_jpeg(data, size)
+            _extension().central_square(out, pixels)
+        else:
+            image, orientation = _decode_other(data)
+            out[...] = _flatten(resize_square(image, size))
         if orientation in _UPRIGHT:  # turning the central square turns the picture
-            square = square.transpose(_UPRIGHT[orientation])
-        return np.asarray(square)
+            out[...] = Image.fromarray(out).transpose(_UPRIGHT[orientation])
+        return out
     except (PictureError, MemoryError):
         raise
     except UnidentifiedImageError as error:
@@ -72,6 +84,12 @@ def prepare(data: bytes, size: int) -> np.ndarray:
         raise PictureError(str(error)) from error
     except Exception as error:  # on damaged files decoders raise nearly anything
         raise PictureError(f"damaged: {str(error) or type(error).__name__}") from error
+
+
+@functools.cache
+def _extension():
+    """Loaded at the first picture, after the environment is set that OpenMP reads."""
+    return Device("cpu").module
 
 
 def resize_square(image: Image.Image, size: int) -> Image.Image:
@@ -86,23 +104,23 @@ def _is_jpeg(data: bytes) -> bool:
     return data.startswith(b"\xff\xd8")
 
 
-def _decode_jpeg(data: bytes, size: int) -> tuple[Image.Image, int]:
+def _decode_jpeg(data: bytes, size: int) -> tuple[np.ndarray, int]:
     """By simplejpeg, or by Pillow what that refuses: CMYK, and damage, which Pillow either forgives
-    or explains. Both shrink while they decode, by 2 or more, as long as `size` pixels remain."""
+    or explains. Both shrink while they decode, by 2 or more, as long as `size` pixels remain.
+    """
     orientation = _orientation(JpegImageFile(BytesIO(data))) if b"Exif\0\0" in data else 1
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
         _check_jpeg_size(width, height)
         pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=size, min_width=size, min_factor=2)
-        image = Image.fromarray(pixels)
     except PictureError:
         raise
     except ValueError:
         image = JpegImageFile(BytesIO(data))  # unlike Image.open without a limit of pixels
         _check_jpeg_size(*image.size)
         image.draft(image.mode, (size, size))
-        image = image.convert("RGB")
-    return image, orientation
+        pixels = np.asarray(image.convert("RGB"))
+    return pixels, orientation
 
 
 def _check_jpeg_size(width: int, height: int) -> None:

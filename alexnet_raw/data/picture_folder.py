@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .augmentation import Augmentation
-from .errors import DataError, NoValidationPictures, PictureError, some
+from .errors import DataError, NoValidationPictures, PictureError, shown, some
 from .parallel import default_threads, ordered_map
 from .picture import SUFFIXES, prepare_file
 
@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 
 UNREADABLE = -1  # the label of a picture that cannot be read
 
-_TRAIN_NAMES = ("train", "training")
-_VAL_NAMES = ("val", "valid", "validation", "test")
+TRAIN_NAMES = ("train", "training")
+VAL_NAMES = ("val", "valid", "validation", "test")
 _MAX_NAMED = 20  # broken pictures named in the log; all are in PictureFolder.broken
 _CHUNK = 32  # pictures per job when preparing
 
@@ -55,25 +55,27 @@ class PictureFolder:
         found = class_names(self.folder)
         self.classes = training_classes(self.folder) if classes is None else list(classes)
         _check_known(self.folder, found, self.classes)
-        self._files, self._labels = self._list(found)
+        self.files, self.labels = self._list(found)
         self._cache: np.ndarray | None = None
-        if len(self._files) * size * size * 3 <= cache_bytes:
+        if len(self.files) * size * size * 3 <= cache_bytes:
             self._fill_cache(threads or default_threads(), progress)
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self.files)
 
     def name(self, index: int) -> str:
-        return self._files[index]
+        return self.files[index]
 
-    def load(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def load(self, indices: np.ndarray, out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """(N, size, size, 3) uint8 pictures and (N,) int32 labels, UNREADABLE for broken ones."""
+        labels = self.labels[indices]
+        pictures = np.empty((len(labels), *self.picture_shape), np.uint8) if out is None else out
         if self._cache is not None:
-            return self._cache[indices], self._labels[indices]
-        labels = self._labels[indices]
-        pictures = np.zeros((len(labels), *self.picture_shape), np.uint8)
+            for row, index in enumerate(indices):
+                pictures[row] = self._cache[index]
+            return pictures, labels
         for row, index in enumerate(indices):
-            if not self._prepare(self._files[index], pictures[row]):
+            if not self._prepare(self.files[index], pictures[row]):
                 labels[row] = UNREADABLE
         return pictures, labels
 
@@ -92,13 +94,13 @@ class PictureFolder:
         return files, np.array(labels, np.int32)
 
     def _fill_cache(self, threads: int, progress: bool) -> None:
-        count = len(self._files)
+        count = len(self.files)
         self._cache = np.zeros((count, *self.picture_shape), np.uint8)
         readable = np.ones(count, bool)
 
         def prepare(chunk: range) -> int:
             for i in chunk:
-                readable[i] = self._prepare(self._files[i], self._cache[i])
+                readable[i] = self._prepare(self.files[i], self._cache[i])
             return len(chunk)
 
         chunks = [range(i, min(i + _CHUNK, count)) for i in range(0, count, _CHUNK)]
@@ -128,9 +130,9 @@ class PictureFolder:
         for row, index in enumerate(good):  # in place: rows only move forward
             self._cache[row] = self._cache[index]
         self._cache = self._cache[: len(good)]
-        self._labels = self._labels[good]
-        self._files = [self._files[i] for i in good]
-        for label in sorted(set(range(len(self.classes))) - set(self._labels.tolist())):
+        self.labels = self.labels[good]
+        self.files = [self.files[i] for i in good]
+        for label in sorted(set(range(len(self.classes))) - set(self.labels.tolist())):
             log.warning("%s: no readable picture of class %s", self.folder, self.classes[label])
 
     def _prepare(self, file: str, out: np.ndarray) -> bool:
@@ -138,13 +140,13 @@ class PictureFolder:
         if file in self.broken:
             return False
         try:
-            out[...] = prepare_file(file, out.shape[0])
+            prepare_file(file, out.shape[0], out)
             return True
         except PictureError as error:
             self._note_broken(file, str(error))
             return False
         except Exception as error:
-            raise RuntimeError(f"{file}: {type(error).__name__}: {error}") from error
+            raise RuntimeError(f"{shown(file)}: {type(error).__name__}: {error}") from error
 
     def _note_broken(self, file: str, reason: str) -> None:
         with self._lock:
@@ -152,7 +154,7 @@ class PictureFolder:
                 return
             self.broken[file] = reason
             if len(self.broken) <= _MAX_NAMED:
-                log.warning("%s: left out: %s", file, reason)
+                log.warning("%s: left out: %s", shown(file), reason)
             elif len(self.broken) == _MAX_NAMED + 1:
                 log.warning("more broken pictures are left out without being named")
 
@@ -165,9 +167,9 @@ def broken_summary(source) -> str:
 def split_folders(root: Path, split: str) -> tuple[Path | None, Path]:
     """The folders of training pictures (None if there is none) and of the wanted split."""
     folders = {name.lower(): root / name for name in _subfolders(root)}
-    train = next((folders[name] for name in _TRAIN_NAMES if name in folders), None)
-    val = next((folders[name] for name in _VAL_NAMES if name in folders), None)
-    if train is None and (val is None or set(folders) - set(_VAL_NAMES)):
+    train = next((folders[name] for name in TRAIN_NAMES if name in folders), None)
+    val = next((folders[name] for name in VAL_NAMES if name in folders), None)
+    if train is None and (val is None or set(folders) - set(VAL_NAMES)):
         train, val = root, None  # class folders, no splits
     if split == "train":
         if train is None:
@@ -175,7 +177,7 @@ def split_folders(root: Path, split: str) -> tuple[Path | None, Path]:
         return train, train
     if val is None:
         raise NoValidationPictures(
-            f"{root}: no validation pictures: there is no folder {' or '.join(_VAL_NAMES)} beside "
+            f"{root}: no validation pictures: there is no folder {' or '.join(VAL_NAMES)} beside "
             "a folder train; put pictures in train/CLASS/ and val/CLASS/, or do without"
         )
     return train, val
@@ -224,7 +226,9 @@ def _pictures_below(folder: str | Path) -> Iterator[str]:
     with os.scandir(folder) as entries:
         visible = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
     for entry in visible:
+        named = entry.name.lower().endswith(SUFFIXES)
         if entry.is_dir(follow_symlinks=False):
-            yield from _pictures_below(entry.path)
-        elif entry.name.lower().endswith(SUFFIXES) and (entry.is_file() or entry.is_symlink()):
+            inside = list(_pictures_below(entry.path))
+            yield from inside or ([entry.path] if named else [])  # to be reported as unreadable
+        elif named and (entry.is_file() or entry.is_symlink()):
             yield entry.path  # no pipes; a dangling link will be reported as unreadable

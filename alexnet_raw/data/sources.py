@@ -1,4 +1,4 @@
-"""Where pictures come from: a folder of pictures, a folder of IDX files, or the packaged set."""
+"""Where pictures come from: a prepared store, a folder of pictures or IDX files, the packaged set."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .augmentation import Augmentation
 from .errors import DataError
 from .idx_folder import IdxFolder
 from .picture_folder import PictureFolder
+from .store import PreparedStore, is_store
 
 _FASHION_MNIST = Path(__file__).parent / "fashion_mnist"
 
@@ -28,10 +29,11 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def load(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def load(self, indices: np.ndarray, out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """(N,) indices to (N, H, W, C) uint8 pictures and (N,) int32 labels.
 
-        The label of a picture that cannot be read is UNREADABLE (-1); the loader leaves it out.
+        out: the array of pictures to fill and return. The label of a picture that cannot be read is
+        UNREADABLE (-1); the loader leaves it out.
         """
 
     def name(self, index: int) -> str:
@@ -53,11 +55,12 @@ def open_source(
 ) -> Source:
     """Open the "train" or "val" part of a data set, its pictures prepared to size x size.
 
-    path is a folder of pictures (train/CLASS/*.jpg and val/CLASS/*.jpg, or CLASS/*.jpg, which is
-    all training), a folder of IDX files, or None for the packaged part of Fashion-MNIST. classes
-    fixes the labels, as when a trained net is evaluated; otherwise the training part's class
-    folders, sorted by name, do, for "val" too. Raises NoValidationPictures where there is no
-    validation part, DataError for anything else that is not as it should be.
+    path is a store that `alexnet-raw prepare` wrote, a folder of pictures (train/CLASS/*.jpg and
+    val/CLASS/*.jpg, or CLASS/*.jpg, which is all training), a folder of IDX files, or None for the
+    packaged part of Fashion-MNIST. classes fixes the labels, as when a trained net is evaluated;
+    otherwise the training part's class folders, sorted by name, do, for "val" too. Raises
+    NoValidationPictures where there is no validation part, DataError for anything else that is not
+    as it should be.
     """
     if split not in ("train", "val"):
         raise ValueError(f'split="{split}": must be "train" or "val"')
@@ -69,7 +72,9 @@ def open_source(
     if not root.exists():
         raise DataError(f"{root}: no such folder")
     if not root.is_dir():
-        raise DataError(f"{root}: not a folder; unpack an archive first and give its folder")
+        raise DataError(f"{root}: not a folder; unpack an archive, or prepare it: alexnet-raw prepare")
+    if is_store(root):
+        return PreparedStore(root, split, size=size, classes=classes)
     if idx_folder.is_idx_folder(root):
         return IdxFolder(root, split, size=size, classes=classes)
     train, folder = picture_folder.split_folders(root, split)

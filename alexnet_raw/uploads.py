@@ -1,0 +1,75 @@
+"""Batches on their way to a GPU while it computes.
+
+Two sets of device memory are filled by turns: while the net works on one batch, the next is copied by
+a stream of its own, straight from pinned memory (`Device.pinned`) if the loader was given that. On the
+CPU a batch is used where it lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from alexnet_raw.data import Batch
+from alexnet_raw.device import Array, CopyStream, Device
+
+FIELDS = ("pictures", "labels", "offsets", "flips", "noise")  # of a Batch, that the device needs
+
+
+@dataclass(frozen=True)
+class _Sent:
+    batch: Batch  # held until it is copied
+    arrays: dict[str, Array]
+    filled: Any  # the copy stream's mark behind them
+
+
+class Uploads:
+    """Sends batches to a device: each one early with `ahead`, otherwise when it is received."""
+
+    def __init__(self, device: Device):
+        self._copies = CopyStream(device)
+        self._turn = 0
+        self._memory: tuple[dict, dict] = ({}, {})  # of each set: (field, shape) -> Array
+        self._sent: list[_Sent | None] = [None, None]
+
+    def ahead(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The same batches, each yielded when the one after it is on its way."""
+        with closing(batches):
+            waiting = None
+            for batch in batches:
+                self._send(batch)
+                if waiting is not None:
+                    yield waiting
+                waiting = batch
+            if waiting is not None:
+                yield waiting
+
+    def receive(self, batch: Batch) -> dict[str, Array]:
+        """A batch's arrays by field, filled before what the device is given from now on.
+
+        They are overwritten when the second batch after this one is sent.
+        """
+        sent = next((s for s in self._sent if s and s.batch is batch), None) or self._send(batch)
+        self._copies.before_work(sent.filled)
+        return sent.arrays
+
+    def _send(self, batch: Batch) -> _Sent:
+        self._turn = 1 - self._turn
+        if before := self._sent[self._turn]:
+            self._copies.finish(before.filled)
+        # The work that the device has been given so far may read this memory: it is to end first. The
+        # batch between is not among it yet, so that its work and these copies go on together.
+        self._copies.after_work()
+        arrays = {}
+        for field in FIELDS:
+            values = np.ascontiguousarray(getattr(batch, field))
+            memory = self._memory[self._turn].get((field, values.shape))
+            arrays[field] = self._copies.send(values, memory)
+        if self._copies.uses_memory:
+            self._memory[self._turn].update({(f, a.shape): a for f, a in arrays.items()})
+        sent = self._sent[self._turn] = _Sent(batch, arrays, self._copies.mark())
+        return sent
