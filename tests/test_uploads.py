@@ -117,7 +117,7 @@ class Numbers:
     """Pictures that show their index."""
 
     picture_shape = (4, 5, 3)
-    augmentation = data.Augmentation(True, True, 0.0)
+    augmentation = data.Augmentation()
     classes, broken = ("a", "b"), ()
 
     def __len__(self):

@@ -139,7 +139,8 @@ def add_data(command: argparse.ArgumentParser, default: str) -> None:
         "--data",
         metavar="DIR",
         help="pictures: a store that 'alexnet-raw prepare' wrote, a folder train/CLASS/*.jpg and "
-        f"val/CLASS/*.jpg, a folder of class folders, or a folder of IDX files (default: {default})",
+        "val/CLASS/*.jpg, a folder of class folders, or a folder of IDX files (MNIST) or of CIFAR's "
+        f"binary files (default: {default})",
     )
 
 

@@ -133,8 +133,8 @@ def add(command: argparse.ArgumentParser) -> None:
         "--colour-noise",
         choices=("none", "eigenvalues", "deviations"),
         help="shift the colours of each picture along the principal components: by eigenvalues as in "
-        "the paper's text, by deviations as its authors ran it (default: eigenvalues; IDX files: "
-        "none)",
+        "the paper's text, by deviations as its authors ran it (default: eigenvalues; IDX files and "
+        "CIFAR: none)",
     )
     pictures.add_argument(
         "--shared-crops",

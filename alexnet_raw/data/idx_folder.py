@@ -7,27 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from . import idx
-from .augmentation import Augmentation
-from .errors import DataError, NoValidationPictures, some
-from .picture import FILTER
+from .errors import DataError, NoValidationPictures
+from .picture_arrays import PictureArrays
 
 _PREFIXES = {"train": ("train",), "val": ("t10k", "test", "val")}
 
 
-class IdxFolder:
-    """Pictures and labels in IDX files, a Source.
+class IdxFolder(PictureArrays):
+    """Pictures and labels in IDX files.
 
     The files are named as MNIST's: train-images-idx3-ubyte, train-labels-idx1-ubyte, and t10k-... or
     test-... for validation, each also with .gz. A file classes.txt, one name a line, names the
-    classes. Grey pictures get three equal channels.
-
-    Such pictures fill their frame, so they are centred on a black border that the random crops can
-    eat: as they are if they are between 2/3 of `size` and `size` (28 in 36: 4 pixels each side),
-    else scaled to 7/9 of it. Mirror images are off unless `flip`: these may be digits. No colour
-    noise: most are grey.
+    classes. Grey pictures get three equal channels. Mirror images are off unless `flip`: these may
+    be digits.
     """
 
     def __init__(
@@ -39,59 +33,18 @@ class IdxFolder:
         classes: Sequence[str] | None = None,
         flip: bool = False,
     ):
-        self.folder = Path(folder)
-        self.split = split
-        self.picture_shape = (size, size, 3)
-        self.augmentation = Augmentation(flip=flip)
-        self.broken: dict[str, str] = {}
-        images_file = _find(self.folder, split, "images")
-        if images_file is None:
+        folder = Path(folder)
+        file = _find(folder, split, "images")
+        if file is None:
             if split == "val":
-                raise NoValidationPictures(f"{self.folder}: no t10k-images or test-images IDX file")
-            raise DataError(f"{self.folder}: no train-images IDX file")
-        self._images = _read_images(images_file)
-        self._labels = _read_labels(self.folder, split)
-        if len(self._images) != len(self._labels):
-            raise DataError(
-                f"{images_file}: {len(self._images)} pictures but {len(self._labels)} labels"
-            )
-        named = _named_classes(self.folder)
-        if classes is not None and named is not None and list(classes) != named:
-            raise DataError(
-                f"{self.folder}: its classes are {some(named)}; the training classes are "
-                f"{some(classes)}"
-            )
-        self.classes = list(classes or named or _numbered_classes(self.folder))
-        if self._labels.max() >= len(self.classes):
-            raise DataError(
-                f"{self.folder}: {split} label {self._labels.max()}, but there are only "
-                f"{len(self.classes)} classes"
-            )
-
-    @property
-    def content_size(self) -> int:
-        """The longer side of the pictures as they are put into the frame."""
-        size, longer = self.picture_shape[0], max(self._images.shape[1:3])
-        return longer if 2 * size <= 3 * longer <= 3 * size else max(1, size * 7 // 9)
-
-    def __len__(self) -> int:
-        return len(self._labels)
-
-    def name(self, index: int) -> str:
-        return f"{self.split} picture {index}"
-
-    def load(self, indices: np.ndarray, out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """(N, size, size, 3) uint8 pictures and (N,) int32 labels."""
-        images, size = self._images[indices], self.picture_shape[0]
-        scale = self.content_size / max(images.shape[1:3])
-        if scale != 1 and len(images):
-            images = np.stack([_scale(image, scale) for image in images])
-        count, height, width, _ = images.shape
-        top, left = (size - height) // 2, (size - width) // 2
-        pictures = np.empty((count, *self.picture_shape), np.uint8) if out is None else out
-        pictures[...] = 0
-        pictures[:, top : top + height, left : left + width] = images  # grey: copied to 3 channels
-        return pictures, self._labels[indices]
+                raise NoValidationPictures(f"{folder}: no t10k-images or test-images IDX file")
+            raise DataError(f"{folder}: no train-images IDX file")
+        images, labels = _read_images(file), _read_labels(folder, split)
+        if len(images) != len(labels):
+            raise DataError(f"{file}: {len(images)} pictures but {len(labels)} labels")
+        named = _named_classes(folder)
+        known = named or list(classes or _numbered_classes(folder))
+        super().__init__(folder, split, images, labels, known, classes, size=size, flip=flip)
 
 
 def is_idx_folder(folder: Path) -> bool:
@@ -139,9 +92,3 @@ def _named_classes(folder: Path) -> list[str] | None:
 def _numbered_classes(folder: Path) -> list[str]:
     split = "train" if _find(folder, "train", "labels") else "val"
     return [str(label) for label in range(_read_labels(folder, split).max(initial=0) + 1)]
-
-
-def _scale(image: np.ndarray, scale: float) -> np.ndarray:
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    pixels = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
-    return np.asarray(pixels.resize((width, height), FILTER)).reshape(height, width, -1)

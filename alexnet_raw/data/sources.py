@@ -8,8 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from . import idx_folder, picture_folder
+from . import cifar, idx_folder, picture_folder
 from .augmentation import Augmentation
+from .cifar import CifarFolder
 from .errors import DataError
 from .idx_folder import IdxFolder
 from .picture_folder import PictureFolder
@@ -56,11 +57,11 @@ def open_source(
     """Open the "train" or "val" part of a data set, its pictures prepared to size x size.
 
     path is a store that `alexnet-raw prepare` wrote, a folder of pictures (train/CLASS/*.jpg and
-    val/CLASS/*.jpg, or CLASS/*.jpg, which is all training), a folder of IDX files, or None for the
-    packaged part of Fashion-MNIST. classes fixes the labels, as when a trained net is evaluated;
-    otherwise the training part's class folders, sorted by name, do, for "val" too. Raises
-    NoValidationPictures where there is no validation part, DataError for anything else that is not
-    as it should be.
+    val/CLASS/*.jpg, or CLASS/*.jpg, which is all training), a folder of IDX files or of CIFAR's
+    binary files, or None for the packaged part of Fashion-MNIST. classes fixes the labels, as when a
+    trained net is evaluated; otherwise the training part's class folders, sorted by name, do, for
+    "val" too. Raises NoValidationPictures where there is no validation part, DataError for anything
+    else that is not as it should be.
     """
     if split not in ("train", "val"):
         raise ValueError(f'split="{split}": must be "train" or "val"')
@@ -77,6 +78,8 @@ def open_source(
         return PreparedStore(root, split, size=size, classes=classes)
     if idx_folder.is_idx_folder(root):
         return IdxFolder(root, split, size=size, classes=classes)
+    if cifar.is_cifar_folder(root):
+        return CifarFolder(root, split, size=size, classes=classes)
     train, folder = picture_folder.split_folders(root, split)
     if classes is None and train is not None:
         classes = picture_folder.training_classes(train)
