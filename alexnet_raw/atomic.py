@@ -12,20 +12,34 @@ from pathlib import Path
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path to write to, which becomes ``path`` when the block ends.
 
-    If the block fails, what was at ``path`` stays and the temporary file goes. Makes the folder.
+    Then it is safe on the disk. If the block fails, what was at ``path`` stays and the temporary file
+    goes. Makes the folder.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        _flush_to_disk(temporary)
         temporary.replace(path)
-    except BaseException:
+        _flush_to_disk(path.parent)
+    finally:  # there after a failure, and where both were names of the same file
         with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """A text file in UTF-8; what that cannot express is written as an escape."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _flush_to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def check_name(flag: str, path: str | Path, suffixes: Sequence[str]) -> Path:
@@ -38,7 +52,13 @@ def check_name(flag: str, path: str | Path, suffixes: Sequence[str]) -> Path:
         raise ValueError(f"{flag} {path}: give a file name that ends in {' or '.join(suffixes)}")
     if path.is_dir():
         raise ValueError(f"{flag} {path}: that is a folder; give a file name")
-    existing = next(parent for parent in path.absolute().parents if parent.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise ValueError(f"{flag} {path}: {existing} is not a folder that can be written to")
+    check_folder(flag, path, path.parent)
     return path
+
+
+def check_folder(flag: str, value: str | Path, folder: Path) -> None:
+    """Refuses, for a flag and its value, a folder that cannot be made or written to. ValueError."""
+    places = (folder.absolute(), *folder.absolute().parents)
+    existing = next(place for place in places if os.path.lexists(place))
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise ValueError(f"{flag} {value}: {existing} is not a folder that can be written to")

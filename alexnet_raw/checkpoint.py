@@ -8,7 +8,6 @@ disagree. Any safetensors reader opens it; ``alexnet-raw info FILE`` prints the 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -19,6 +18,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+
+from alexnet_raw import atomic
 
 FILE_NAME = "checkpoint.safetensors"  # the newest, in the folder of a run
 BEST = "best.safetensors"  # of lowest validation error
@@ -47,19 +48,13 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
     path = Path(path)
     header = {KEY: json.dumps({"format": FORMAT, **checkpoint.metadata}, allow_nan=False)}
     tensors = {name: np.asarray(a, order="C") for name, a in checkpoint.tensors.items()}
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-        mode = temporary.stat().st_mode  # what the umask asks for; safetensors would make it 0600
-        save_file(tensors, temporary, metadata=header)
-        temporary.chmod(mode)
-        _flush_to_disk(temporary)
-        os.replace(temporary, path)
-        _flush_to_disk(path.parent)
+        with atomic.replacing(path) as temporary:
+            temporary.touch()
+            mode = temporary.stat().st_mode  # what the umask asks for; safetensors would make it 0600
+            save_file(tensors, temporary, metadata=header)
+            temporary.chmod(mode)
     except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         kept = "; the checkpoint saved before it is untouched" if path.exists() else ""
         megabytes = sum(a.nbytes for a in tensors.values()) / 1e6
         raise CheckpointError(
@@ -102,6 +97,8 @@ def load_metadata(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} is a safetensors file, but not one of 'alexnet-raw train'"
         ) from error
+    if not found.startswith(FORMAT.rstrip("0123456789")):
+        raise CheckpointError(f"{path} holds {found!r}, which is no checkpoint of 'alexnet-raw train'")
     if found != FORMAT:
         raise CheckpointError(
             f"{path} has format {found!r}, this version reads {FORMAT!r}: "
@@ -128,13 +125,12 @@ def newest(runs: str | Path = "runs") -> Path | None:
 
 def copy(path: Path, target: Path) -> None:
     """Gives a checkpoint a second name, which stays when the first is written again. Atomic."""
-    temporary = target.with_name(f".{target.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(path, temporary)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(path, temporary)
-    os.replace(temporary, target)
+    with atomic.replacing(target) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(path, temporary)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, temporary)
 
 
 def of_epochs(folder: Path) -> list[Path]:
@@ -160,11 +156,3 @@ def check_tensors(path: Path, expected: dict[str, np.ndarray], found: dict[str, 
             )
     if extra := sorted(set(found) - set(expected)):
         raise CheckpointError(f"{path} holds {extra[0]}, which the net has not: another net made it")
-
-
-def _flush_to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

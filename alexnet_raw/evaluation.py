@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from alexnet_raw import data
-from alexnet_raw.layers.softmax import Softmax
 from alexnet_raw.model import Model
 
 TOP = 5  # the paper's second figure is the top-5 error
@@ -26,23 +25,21 @@ class Score:
     topk: float = 0.0
     pictures: int = 0
 
-    def add(self, loss: float, top1: float, topk: float, pictures: int) -> None:
+    def add(self, other: Score) -> None:
         """Takes the means over further pictures in."""
-        total = self.pictures + pictures
-        for name, value in (("loss", loss), ("top1", top1), ("topk", topk)):
-            mean = getattr(self, name) * (self.pictures / total) + value * (pictures / total)
+        total = self.pictures + other.pictures
+        for name in ("loss", "top1", "topk"):
+            own, more = getattr(self, name), getattr(other, name)
+            mean = own * (self.pictures / total) + more * (other.pictures / total)
             setattr(self, name, mean)
         self.pictures = total
 
     def judge(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
         """Takes further pictures in: their probabilities (pictures, outputs), labels (pictures,)."""
         own = probabilities[np.arange(len(labels)), labels]
-        self.add(
-            loss=float(np.mean(-np.log(np.maximum(own, TINY), dtype=np.float64))),
-            top1=float(np.mean(errors(probabilities, labels, 1))),
-            topk=float(np.mean(errors(probabilities, labels, TOP))),
-            pictures=len(labels),
-        )
+        loss = float(np.mean(-np.log(np.maximum(own, TINY), dtype=np.float64)))
+        top1, topk = (float(np.mean(errors(probabilities, labels, k))) for k in (1, TOP))
+        self.add(Score(loss, top1, topk, len(labels)))
 
 
 def evaluate(
@@ -82,5 +79,4 @@ def errors(probabilities: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
 
 def outputs(model: Model) -> int:
     """How many probabilities a model gives for a picture: at least as many as it has classes."""
-    softmax = next(layer.name for layer in model.spec if isinstance(layer, Softmax))
-    return int(np.prod(model.net.shapes[softmax]))
+    return int(np.prod(model.net.shapes[model.spec.outlet]))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_raw import checkpoint, training
+from alexnet_raw import atomic, checkpoint, training
 from alexnet_raw.device import Device
 from alexnet_raw.experiments import Edit, Experiment
 from alexnet_raw.net_text import NetText
@@ -94,9 +94,8 @@ class Runner:
         edit(text)
         spec = text.spec(variant, f"{base.name}, {self.experiment.title}: {variant}")
         files = [self.folder / f"{slug(variant)}.{what}.cfg" for what in ("layers", "params")]
-        self.folder.mkdir(parents=True, exist_ok=True)
         for file, content in zip(files, (spec.definition, spec.parameters), strict=True):
-            file.write_text(content)
+            atomic.write_text(file, content)
         lr = settings.lr or max(rate.eps for rate in weight_rates(base))
         return replace(settings, net=str(files[0]), params=str(files[1]), recipe=None, lr=lr)
 
@@ -237,6 +236,6 @@ def write(runner: Runner, outcomes: dict[str, list[Outcome]]) -> str:
         for tried in outcomes.values()
         for o in tried
     ]
-    (runner.folder / "results.json").write_text(json.dumps(runs) + "\n")
-    (runner.folder / "table.md").write_text(text)
+    atomic.write_text(runner.folder / "results.json", json.dumps(runs) + "\n")
+    atomic.write_text(runner.folder / "table.md", text)
     return text

@@ -23,8 +23,13 @@ class Subset:
     def __len__(self) -> int:
         return len(self._indices)
 
-    def load(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self._source.load(self._indices[indices])
+    @property
+    def targets(self) -> Subset | None:
+        targets = getattr(self._source, "targets", None)
+        return targets and Subset(targets, self._indices)
+
+    def load(self, indices: np.ndarray, *out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self._source.load(self._indices[indices], *out)
 
     def name(self, index: int) -> str:
         return self._source.name(int(self._indices[index]))

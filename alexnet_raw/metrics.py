@@ -6,10 +6,10 @@ import json
 import math
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+from alexnet_raw import atomic
 from alexnet_raw.evaluation import Score
 from alexnet_raw.parameters import Parameter
 
@@ -32,13 +32,13 @@ class Metrics:
         self._losses: deque[float] = deque(maxlen=10)  # of the last records
         path = folder / "batches.jsonl"
         kept = _records_before(path, step)
-        path.write_text("".join(kept))
+        atomic.write_text(path, "".join(kept))
         self._batches = path.open("a")
         self._writer = _summary_writer(folder / "tensorboard", step) if tensorboard else None
 
     def batch(self, step: int, position: Record, score: Score) -> None:
         """Takes in a batch that was trained on; step counts from 1."""
-        self._score.add(*astuple(score))
+        self._score.add(score)
         if step % BATCHES:
             return
         self._losses.append(self._score.loss)
@@ -61,7 +61,7 @@ class Metrics:
     def epoch(self, step: int, history: list[Record]) -> None:
         """Writes the history, whole, and the last epoch's numbers as events."""
         lines = "".join(json.dumps(record) + "\n" for record in history)
-        (self._folder / "history.jsonl").write_text(lines)
+        atomic.write_text(self._folder / "history.jsonl", lines)
         if self._writer is None:
             return
         record = history[-1]

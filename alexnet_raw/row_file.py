@@ -24,11 +24,20 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from alexnet_raw import atomic
-from alexnet_raw.checkpoint import KEY
+from alexnet_raw.checkpoint import KEY, CheckpointError, load_metadata
 
 SUFFIXES = (".safetensors", ".npy")
 NPY_HEADER = 128  # bytes; NumPy's own are padded to multiples of 64 too
 ROOM = 1024  # bytes for the names, sizes and offsets of a safetensors header
+
+
+def check_name(flag: str, path: str | Path, suffixes: Sequence[str] = SUFFIXES) -> Path:
+    """As `atomic.check_name`; refuses also to write over a checkpoint, which has the same ending."""
+    path = atomic.check_name(flag, path, suffixes)
+    with contextlib.suppress(CheckpointError):
+        load_metadata(path)
+        raise ValueError(f"{flag} {path}: that is a checkpoint; give another file name")
+    return path
 
 
 class RowWriter:
@@ -55,7 +64,7 @@ def create(path: str | Path, name: str, width: int, metadata: dict[str, Any]) ->
 
     name: of the matrix; width: of its rows; metadata: what JSON can express (.npy drops it).
     """
-    path = atomic.check_name("file", path, SUFFIXES)
+    path = check_name("file", path)
     header = {KEY: json.dumps({"format": f"alexnet-raw {name} 1", **metadata}, allow_nan=False)}
     as_npy = path.suffix.lower() == ".npy"
     room = NPY_HEADER if as_npy else 8 + _padded(len(json.dumps(header)) + ROOM)

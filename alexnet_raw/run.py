@@ -15,12 +15,14 @@ from alexnet_raw import checkpoint, data, info, net_data, run_report, transfer
 from alexnet_raw.checkpoint import Checkpoint, CheckpointError
 from alexnet_raw.device import Device
 from alexnet_raw.evaluation import Score
+from alexnet_raw.layers.cost import LogLoss
 from alexnet_raw.model import Model
 from alexnet_raw.plateau import Plateau
 from alexnet_raw.run_settings import (
     EMBEDDED,
     Settings,
     chosen_net,
+    new_checkpoint,
     new_folder,
     open_sources,
     weight_rates,
@@ -86,6 +88,7 @@ class Run:
         """A new run, with first weights drawn from the seed. Reads the pictures' mean image."""
         spec, settings = chosen_net(settings)
         folder = new_folder(folder, spec.name)
+        path = new_checkpoint(checkpoint_path or folder / checkpoint.FILE_NAME)
         sources = open_sources(settings.data, settings.size)
         classes = sources[0].classes
         spec = net_data.fit(spec, settings.data, sources[0])
@@ -100,7 +103,6 @@ class Run:
             statistics,
             sources[0].content_size,
         )
-        path = checkpoint_path or folder / checkpoint.FILE_NAME
         run = cls(settings, model, sources, folder, path, threads)
         if settings.init_from:
             run.origins = transfer.start_from(model, settings.init_from)
@@ -194,7 +196,10 @@ class Run:
         if self.settings.keep:
             name = checkpoint.OF_EPOCH.format(self.epoch)
             checkpoint.copy(self.checkpoint_path, self.checkpoint_path.with_name(name))
-            for old in checkpoint.of_epochs(self.checkpoint_path.parent)[: -self.settings.keep]:
+            # Later ones are there if the run was resumed from an earlier one.
+            files = checkpoint.of_epochs(self.checkpoint_path.parent)
+            past = [file for file in files if file.name <= name]
+            for old in past[: -self.settings.keep]:
                 old.unlink()
 
     def _ended(self) -> run_report.Record | None:
@@ -202,6 +207,15 @@ class Run:
         return self.history[-1] if self.history and self.batch == 0 else None
 
     # ---- where it is
+
+    @property
+    def guessing(self) -> int | None:
+        """Among how many classes a net that learned nothing guesses, at a loss of ln of that many.
+
+        None where the main cost is not cost.logreg: others have other scales.
+        """
+        spec = self.model.spec
+        return len(self.model.classes) if isinstance(spec[spec.main_cost], LogLoss) else None
 
     @property
     def step(self) -> int:

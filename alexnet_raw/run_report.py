@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from alexnet_raw import plots
+from alexnet_raw import atomic, plots
 from alexnet_raw.metrics import Record, remedy
 from alexnet_raw.model import Model
 from alexnet_raw.net_spec import NetSpec
@@ -81,8 +81,8 @@ def weights_table(record: Record) -> str:
 
 def write_net(folder: Path, spec: NetSpec) -> None:
     """The net's two layer files, as they were given, to be read and used again."""
-    (folder / "net.layers.cfg").write_text(spec.definition)
-    (folder / "net.params.cfg").write_text(spec.parameters)
+    atomic.write_text(folder / "net.layers.cfg", spec.definition)
+    atomic.write_text(folder / "net.params.cfg", spec.parameters)
 
 
 def draw(folder: Path, history: list[Record], model: Model) -> None:

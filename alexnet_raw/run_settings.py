@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from alexnet_raw import checkpoint, data, layer_file, net_data, recipes
+from alexnet_raw import atomic, checkpoint, data, layer_file, net_data, recipes
 from alexnet_raw.layer_file import LayerFileError
 from alexnet_raw.net_spec import NetSpec
 
@@ -70,7 +70,13 @@ class Settings:
         missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
         path = self.data and str(Path(self.data).expanduser().resolve())
         init_from = self.init_from and str(checkpoint.locate(self.init_from).absolute())
-        return replace(self, data=path, init_from=init_from, **missing)
+        settings = replace(self, data=path, init_from=init_from, **missing)
+        if settings.size < (crop := input_shape(spec)[1]):
+            raise ValueError(
+                f"--size {settings.size}: net {spec.name} sees {crop} x {crop} pixels of the prepared "
+                f"pictures; give {crop} or more"
+            )
+        return settings
 
     def augmentation(self, source: data.Source) -> data.Augmentation:
         """How the training pictures are varied: as suits them, unless settings say otherwise."""
@@ -119,6 +125,11 @@ def input_shape(spec: NetSpec) -> tuple[int, int, int]:
 def load_spec(net: str, params: str | None = None, crop: int | None = None) -> NetSpec:
     """The packaged net of that name, or the one of a pair of layer files, for pictures of that size."""
     if params is not None:
+        if net in layer_file.packaged() and not Path(net).exists():
+            raise ValueError(
+                f"--params {params}: net {net} has its own; name the layer-definition file that these "
+                "go with, as --net FILE"
+            )
         spec = layer_file.load(net, params)
     elif net not in layer_file.packaged() and (net.endswith(".cfg") or "/" in net):
         raise ValueError(f"{net} needs its layer-parameter file: give it with --params FILE")
@@ -169,9 +180,19 @@ def new_folder(wish: Path | None, name: str) -> Path:
         while wish.exists():
             number += 1
             wish = Path("runs") / f"{name}-{number}"
-    elif (wish / checkpoint.FILE_NAME).exists():
+    atomic.check_folder("--output", wish, wish)
+    if (wish / checkpoint.FILE_NAME).exists():
         raise ValueError(
             f"{wish} holds a run already: go on with it (--resume {wish}), or choose another "
             "folder with --output"
         )
+    return wish
+
+
+def new_checkpoint(wish: Path) -> Path:
+    """The file for the checkpoints of a new run, if it can be written and replaces nothing."""
+    if wish.exists():
+        what = "is a folder; give a file name" if wish.is_dir() else "exists already; give another name"
+        raise ValueError(f"--checkpoint {wish}: that {what}")
+    atomic.check_folder("--checkpoint", wish, wish.parent)
     return wish

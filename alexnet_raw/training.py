@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, astuple
+from dataclasses import asdict
 
 from tqdm import tqdm
 
@@ -71,11 +71,11 @@ def _train_epoch(run: Run, interrupts: Interrupts, metrics: Metrics) -> bool:
                 run.batch = len(run.train_loader)  # broken pictures may have left batches out
                 return True
             score = train_batch(run, batch)
-            run.score.add(*astuple(score))
+            run.score.add(score)
             run.seconds += time.perf_counter() - began
             position = {"epoch": run.epoch + 1, "batch": run.batch, "rate": run.rate}
             metrics.batch(run.step, position, score)
-            if warning := metrics.stuck(run.step, len(run.model.classes)):
+            if warning := run.guessing and metrics.stuck(run.step, run.guessing):
                 tqdm.write(f"warning: {warning}", file=sys.stderr)
             if run.save_is_due():
                 run.save()
@@ -127,7 +127,7 @@ def _end_epoch(run: Run, interrupts: Interrupts, metrics: Metrics) -> bool:
     print(run_report.epoch_line(record, run.settings.epochs), flush=True)
     if run.settings.show_weights:
         print(run_report.weights_table(record), flush=True)
-    if warning := run_report.not_learning(run.history, len(run.model.classes)):
+    if warning := run.guessing and run_report.not_learning(run.history, run.guessing):
         print(f"warning: {warning}", file=sys.stderr)
     if run.settings.schedule == "plateau":
         what = "validation error" if validation else "training loss"

@@ -60,8 +60,8 @@ def test_not_a_number_is_never_right():
 
 def test_score_is_a_mean_over_pictures():
     score = Score()
-    score.add(loss=1.0, top1=1.0, topk=0.5, pictures=30)
-    score.add(loss=2.0, top1=0.0, topk=0.0, pictures=10)
+    score.add(Score(loss=1.0, top1=1.0, topk=0.5, pictures=30))
+    score.add(Score(loss=2.0, top1=0.0, topk=0.0, pictures=10))
     assert (score.loss, score.top1, score.topk, score.pictures) == (1.25, 0.75, 0.375, 40)
 
 
@@ -73,7 +73,7 @@ def test_agrees_with_the_costs_of_the_net(run, model):
         probabilities = model.net.probabilities()
         np.testing.assert_allclose(errors(probabilities, batch.labels, 1).mean(), cost.top1)
         np.testing.assert_allclose(errors(probabilities, batch.labels, 2).mean(), cost.topk)
-        expected.add(cost.loss, cost.top1, 0.0, len(batch))
+        expected.add(Score(cost.loss, cost.top1, 0.0, len(batch)))
     score = evaluate(model, loader(run, 8))
     assert score.pictures == tiny_run.VAL
     assert score.loss == pytest.approx(expected.loss, rel=1e-6)

@@ -66,6 +66,7 @@ def add(command: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from alexnet_raw import ensemble
 
+    _check(args)
     with tempfile.TemporaryDirectory() as folder:
         members = [
             _open(member, args, Path(folder) / f"{i}.safetensors")
@@ -124,12 +125,29 @@ def weight_list(text: str) -> np.ndarray:
     return weights
 
 
+def _check(args: argparse.Namespace) -> None:
+    """Refuses what would be refused later, after runs have been evaluated for hours."""
+    from alexnet_raw import checkpoint, probabilities
+
+    for member in args.members:
+        if not probabilities.is_saved(member):
+            checkpoint.load_metadata(member)
+    for flag, given, what in (
+        ("--weights", args.weights, "weights"),
+        ("--fit-on", args.fit_on, "files"),
+    ):
+        if given is not None and len(given) != len(args.members):
+            raise ValueError(f"{flag}: {len(given)} {what} for {len(args.members)} members")
+    for path in args.fit_on or ():
+        probabilities.load(path)
+
+
 def _open(member: str, args: argparse.Namespace, temporary: Path) -> RowFile:
     """The probabilities of a member; those of a run are computed into ``temporary``."""
     from alexnet_raw import checkpoint, probabilities
 
     path = Path(member)
-    if path.is_file() and probabilities.is_saved(path):
+    if probabilities.is_saved(path):
         return probabilities.load(path)
     net = trained.Trained(args, checkpoint.locate(path))
     source = net.source(args.split)
@@ -145,8 +163,6 @@ def _weights(args: argparse.Namespace, members: list[RowFile]) -> tuple[np.ndarr
 
     keep = np.ones(len(members[0]), bool)
     if args.weights is not None:
-        if len(args.weights) != len(members):
-            raise ValueError(f"--weights: {len(args.weights)} weights for {len(members)} members")
         return args.weights / args.weights.sum(), keep, "given weights"
     if args.fit_on:
         return _fit_on(args.fit_on, members), keep, "fitted weights"
@@ -163,8 +179,6 @@ def _fit_on(paths: list[str], members: list[RowFile]) -> np.ndarray:
     """Weights fitted on other files: one for each member, of the same nets in the same order."""
     from alexnet_raw import ensemble, probabilities
 
-    if len(paths) != len(members):
-        raise ValueError(f"--fit-on: {len(paths)} files for {len(members)} members")
     files = [probabilities.load(path) for path in paths]
     ensemble.check_agree(files, paths)
     for path, file, member in zip(paths, files, members, strict=True):

@@ -55,18 +55,19 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from alexnet_raw import atomic, confusion, probabilities
+    from alexnet_raw import atomic, confusion, probabilities, row_file
     from alexnet_raw.evaluation import outputs
     from alexnet_raw.run_settings import EMBEDDED
 
     for flag, path, suffixes in (
         ("--confusion", args.confusion, confusion.MATRIX_SUFFIXES),
         ("--per-class", args.per_class, (".csv",)),
-        ("--save-probs", args.save_probs, probabilities.SUFFIXES),
     ):
         if path:
             atomic.check_name(flag, path, suffixes)
-    net = trained.Trained(args, options.find_checkpoint(args))
+    if args.save_probs:
+        row_file.check_name("--save-probs", args.save_probs, probabilities.SUFFIXES)
+    net = trained.Trained(args, options.find_checkpoint(args.checkpoint))
     source = net.source(args.split)
     print(f"{args.split} pictures of {net.where or EMBEDDED}: {len(source):,}", flush=True)
     visitors = []

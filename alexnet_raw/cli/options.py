@@ -179,15 +179,15 @@ def output(args: argparse.Namespace, default: Path) -> Path:
     return atomic.check_name("--output", args.output or default, (".png", ".pdf", ".svg"))
 
 
-def find_checkpoint(args: argparse.Namespace) -> Path:
-    """The checkpoint that --checkpoint names, or the newest run's."""
-    if args.checkpoint:
-        return checkpoint.locate(args.checkpoint)
+def find_checkpoint(wish: str | None, flag: str = "--checkpoint") -> Path:
+    """The checkpoint that the user wishes by a flag, or the newest run's."""
+    if wish:
+        return checkpoint.locate(wish)
     newest = checkpoint.newest()
     if newest is None:
         raise ValueError(
             "there is no run under runs/ yet: train one with 'alexnet-raw train', "
-            "or name a checkpoint with --checkpoint"
+            f"or name a run or checkpoint: {flag} RUN"
         )
     print(f"checkpoint: {newest}")
     return newest

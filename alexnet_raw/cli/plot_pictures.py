@@ -172,10 +172,10 @@ def add_features(command: argparse.ArgumentParser) -> None:
 
 
 def write_features(args: argparse.Namespace) -> int:
-    from alexnet_raw import atomic, checkpoint, features, probabilities, row_file
+    from alexnet_raw import checkpoint, features, probabilities, row_file
     from alexnet_raw.run_report import progress_bar
 
-    output = atomic.check_name("--output", args.output, row_file.SUFFIXES)
+    output = row_file.check_name("--output", args.output)
     net = trained.Trained(args, checkpoint.locate(args.run_path))
     layers = features.find_layers(net.model.spec, args.layer)
     source, width = net.source(args.split), features.width(net.model, layers)

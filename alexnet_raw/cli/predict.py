@@ -45,7 +45,7 @@ def add(command: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from alexnet_raw.model import Model
 
-    model = Model.load(options.find_checkpoint(args), options.devices(args), batch_size=1)
+    model = Model.load(options.find_checkpoint(args.checkpoint), options.devices(args), batch_size=1)
     for path in args.pictures:
         probabilities = model.probabilities(model.read(path), args.views)[0]
         print(path)

@@ -208,8 +208,7 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"{given[0]} cannot change when a run is resumed: leave it out")
         changes = {name: getattr(args, name) for name in CHANGEABLE}
         changes = {name: value for name, value in changes.items() if value is not None}
-        args.checkpoint = args.resume
-        path = options.find_checkpoint(args)
+        path = options.find_checkpoint(args.resume, "--resume")
         return training.train(Run.resume(path, options.devices(args), args.threads, **changes))
     names = {field.name for field in fields(Settings)}
     chosen = {name: v for name, v in vars(args).items() if name in names and v is not None}

@@ -21,7 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from . import idx_folder, ilsvrc, picture_files, store
+from alexnet_raw import atomic
+
+from . import cifar, idx_folder, ilsvrc, picture_files, store
 from .errors import DataError, PictureError, shown
 from .parallel import default_threads, ordered_map
 from .picture import prepare
@@ -43,8 +45,10 @@ def open_pictures(path: Path, tick=lambda classes, of: None) -> PictureSet:
         return picture_files.open_tar(path)
     if store.is_store(path):
         raise DataError(f"{path} is a prepared store already: train with --data {path}")
-    if idx_folder.is_idx_folder(path):
-        raise DataError(f"{path}: IDX files need no preparing: train with --data {path}")
+    if idx_folder.is_idx_folder(path) or cifar.is_cifar_folder(path):
+        raise DataError(
+            f"{path}: IDX files and CIFAR's binary files need no preparing: train with --data {path}"
+        )
     return ilsvrc.open_ilsvrc(path, tick) if ilsvrc.is_ilsvrc(path) else picture_files.open_folder(path)
 
 
@@ -173,13 +177,13 @@ class Preparation:
                 for left in self.dest.glob(".*.tmp"):
                     left.unlink()
                 if not (self.dest / store.MANIFEST).exists():
-                    self._write_text(store.PLAN, json.dumps(self._plan, indent=1))
+                    atomic.write_text(self.dest / store.PLAN, json.dumps(self._plan, indent=1))
                 self._make_missing(tick)
                 return self._finish()
         except OSError as error:
             raise DataError(
                 f"{self.dest}: {error.strerror or error}: put that right (free "
-                f"{self._bytes(self.total) / 1e9:.1f} GB in all) and run the same command again; it "
+                f"{_gigabytes(self._bytes(self.total))} in all) and run the same command again; it "
                 "goes on where it stopped"
             ) from error
 
@@ -190,8 +194,8 @@ class Preparation:
         if wanted > free:
             raise DataError(
                 f"{self.dest}: {self.total:,} pictures of {self.size} x {self.size} take "
-                f"{self._bytes(self.total) / 1e9:,.1f} GB, of which {wanted / 1e9:,.1f} GB are still "
-                f"to be written, but only {free / 1e9:,.1f} GB are free: choose another disk, or a "
+                f"{_gigabytes(self._bytes(self.total))}, of which {_gigabytes(wanted)} are still to be "
+                f"written, but only {_gigabytes(free)} are free: choose another disk, or a "
                 "smaller --size"
             )
 
@@ -242,7 +246,8 @@ class Preparation:
         kept: list[int] = []
         broken: dict[int, str] = {}
         checksum = 0
-        with store.whole_file(self.dest / f"{shard.name}.npy") as file:
+        path = self.dest / shard.name
+        with atomic.replacing(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
             file.write(store.shard_header(0, self.size))
             for _ in shard.chunks():
                 chunk = next(chunks)
@@ -254,7 +259,7 @@ class Preparation:
                 tick(len(chunk.kept) + len(chunk.broken))
             file.seek(0)
             file.write(store.shard_header(len(kept), self.size))
-        with store.whole_file(self.dest / f"{shard.name}.npz") as file:
+        with atomic.replacing(path.with_suffix(".npz")) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
                 labels=files.labels[kept],
@@ -292,7 +297,7 @@ class Preparation:
             log.warning("no training picture of class %s could be read", name)
         store.write_statistics(self.dest, sums.statistics())
         if broken:
-            self._write_text(store.BROKEN, "".join(line + "\n" for line in broken))
+            atomic.write_text(self.dest / store.BROKEN, "".join(line + "\n" for line in broken))
         manifest = {
             "format": store.FORMAT,
             "size": self.size,
@@ -301,13 +306,13 @@ class Preparation:
             "words": self.pictures.words,
             "splits": splits,
         }
-        self._write_text(store.MANIFEST, json.dumps(manifest, indent=1))
+        atomic.write_text(self.dest / store.MANIFEST, json.dumps(manifest, indent=1))
         (self.dest / store.PLAN).unlink(missing_ok=True)
         return {split: sum(shard["pictures"] for shard in shards) for split, shards in splits.items()}
 
-    def _write_text(self, name: str, text: str) -> None:
-        with store.whole_file(self.dest / name) as file:
-            file.write(text.encode("utf-8", "backslashreplace"))
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:,.3g} GB"
 
 
 @contextmanager

@@ -16,12 +16,13 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
+
+from alexnet_raw import atomic
 
 from .augmentation import Augmentation
 from .errors import DataError, NoValidationPictures, some
@@ -180,29 +181,8 @@ def shard_header(pictures: int, size: int) -> bytes:
     return file.getvalue()
 
 
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which takes the place of `path` when it is complete and safe on the disk."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def write_statistics(root: Path, statistics: Statistics) -> None:
-    with whole_file(root / STATISTICS) as file:
+    with atomic.replacing(root / STATISTICS) as temporary, temporary.open("wb") as file:
         np.savez(file, **{f.name: np.asarray(getattr(statistics, f.name)) for f in fields(Statistics)})
 
 
