@@ -67,8 +67,9 @@ class Runner:
         """Variant -> its runs: those of the first seed with all rates first, then of the others
         with the best rate. Without rates: with the net's own. Raises Interrupted."""
         outcomes = {}
-        for variant, edit in self.experiment.variants.items():
-            net = self._write(variant, edit)
+        # All nets first: one that cannot be made is found before the others are trained.
+        nets = {name: self._write(name, edit) for name, edit in self.experiment.variants.items()}
+        for variant, net in nets.items():
             tried: list[Outcome] = []
             for rate in rates or (net.lr,):
                 tried.append(self._train(variant, replace(net, lr=rate, seed=seeds[0]), tried))
@@ -95,6 +96,10 @@ class Runner:
         spec = text.spec(variant, f"{base.name}, {self.experiment.title}: {variant}")
         files = [self.folder / f"{slug(variant)}.{what}.cfg" for what in ("layers", "params")]
         for file, content in zip(files, (spec.definition, spec.parameters), strict=True):
+            if file.exists() and file.read_text(encoding="utf-8") != content:
+                raise ValueError(
+                    f"{file} is of another net, or was changed: choose another folder with --output"
+                )
             atomic.write_text(file, content)
         lr = settings.lr or max(rate.eps for rate in weight_rates(base))
         return replace(settings, net=str(files[0]), params=str(files[1]), recipe=None, lr=lr)
@@ -112,6 +117,11 @@ class Runner:
             saved = checkpoint.load_metadata(folder)["run"]
             self._check_same(folder, saved["settings"], settings)
             history = saved["history"]
+            if len(history) > settings.epochs:
+                raise ValueError(
+                    f"{folder} was trained for {len(history)} epochs already: give --epochs "
+                    f"{len(history)} or more, or choose another folder with --output"
+                )
         else:
             history = []
         if len(history) < settings.epochs and not done(history):
@@ -132,7 +142,10 @@ class Runner:
         return Outcome(variant, settings.lr, settings.seed, history, reached)
 
     def _check_same(self, folder: Path, saved: dict[str, Any], settings: Settings) -> None:
-        for name in ("data", "batch_size", "size", "schedule", "mirror", "colour_noise"):
+        for name in (
+            *("data", "batch_size", "crop", "size", "schedule"),
+            *("mirror", "colour_noise", "noise_until", "shared_crops"),
+        ):
             if saved[name] != getattr(settings, name):
                 raise ValueError(
                     f"{folder} was trained with {name} {saved[name]}, now it is "

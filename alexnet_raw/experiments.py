@@ -71,7 +71,13 @@ def one_tower(net: NetText) -> None:
     so that the number of parameters is about the same (paper, section 3.2, footnote)."""
     layers = _of_towers(net)
     for layer in filter(net.inputs, net.definition):
-        net.set_inputs(layer, [i for i in net.inputs(layer) if i not in layers or i[-1] == "a"])
+        own = [i for i in net.inputs(layer) if i not in layers or i[-1] == "a"]
+        if not own and layer not in layers:
+            raise ValueError(
+                f"layer {layer} reads the second tower only: this experiment needs two towers that are "
+                "alike, as in alexnet"
+            )
+        net.set_inputs(layer, own)
     for layer in filter(lambda name: name[-1] == "b", layers):
         del net.definition[layer]
         net.parameters.pop(layer, None)

@@ -103,11 +103,12 @@ def remedy(loss: float, classes: int) -> str:
 def _records_before(path: Path, step: int) -> list[str]:
     """The lines of batches.jsonl up to a step; what a crash cut short is left out."""
     kept = []
-    for line in path.read_text().splitlines(keepends=True) if path.exists() else ():
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for line in text.splitlines(keepends=True):
         try:
             if json.loads(line)["step"] > step:
                 break
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError):
             break
         kept.append(line)
     return kept

@@ -21,6 +21,7 @@ from alexnet_raw.cli import (
     evaluate,
     experiment,
     info,
+    options,
     plot,
     predict,
     prepare,
@@ -59,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
         prog="alexnet-raw",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=options.Formatter,
     )
     top.add_argument("--version", action="version", version=f"alexnet-raw {version()}")
     commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
@@ -80,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
             help=module.HELP,
             description=module.DESCRIPTION,
             epilog=module.EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=options.Formatter,
             allow_abbrev=False,
         )
         module.add(command)

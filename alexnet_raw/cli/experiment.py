@@ -62,7 +62,7 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from alexnet_raw import experiment_plots, experiment_run
+    from alexnet_raw import atomic, experiment_plots, experiment_run
     from alexnet_raw.run_settings import Settings
 
     experiment = EXPERIMENTS[args.experiment]
@@ -70,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     chosen |= options.recipe(args)
     settings = Settings(net=args.net or experiment.net, **chosen)
     folder = args.output or Path("experiments") / args.experiment
+    atomic.check_folder("--output", folder, folder)
     runner = experiment_run.Runner(experiment, settings, folder, options.devices(args), args.threads)
     try:
         outcomes = runner.run(args.rates or experiment.rates, args.seeds)
@@ -90,7 +91,10 @@ def run(args: argparse.Namespace) -> int:
 
 def rates(text: str) -> list[float]:
     """The type of --rates."""
-    return [options.positive(item) for item in options.names(text)]
+    found = [options.positive(item) for item in options.names(text)]
+    if len(set(found)) != len(found) or not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different rates")
+    return found
 
 
 def seeds(text: str) -> list[int]:

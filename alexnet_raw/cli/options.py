@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
 
 PACKAGED = ", ".join(layer_file.packaged())
 EMBEDDED = "the embedded part of Fashion-MNIST"
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help in lines that can be read, on wide terminals too."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog, width=min(shutil.get_terminal_size().columns - 2, 104))
 
 
 def integer(low: int) -> Callable[[str], int]:

@@ -46,7 +46,7 @@ def add(command: argparse.ArgumentParser) -> None:
             name,
             help=help_text,
             description=description,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=options.Formatter,
             allow_abbrev=False,
         )
         add_flags(kind)
@@ -88,7 +88,12 @@ def curves(args: argparse.Namespace) -> int:
     folder = paths[0] if paths[0].is_dir() else paths[0].parent
     output = options.output(args, folder / "curves.png")
     names = run_names(paths)
-    plots.curves(output, {name: history(p) for name, p in zip(names, paths, strict=True)}, measures)
+    histories = {name: history(path) for name, path in zip(names, paths, strict=True)}
+    if "top5" in measures and not any(
+        r["validation"] for records in histories.values() for r in records
+    ):
+        raise ValueError("--measure top5: none of these runs had validation pictures; leave it out")
+    plots.curves(output, histories, measures)
     return wrote(output)
 
 
@@ -111,8 +116,10 @@ def history(path: Path) -> list[dict[str, Any]]:
         try:
             records = [json.loads(line) for line in path.read_text().splitlines()]
             records = [{key: r.get(key) for key in ("epoch", "train", "validation")} for r in records]
-        except (json.JSONDecodeError, AttributeError) as error:
-            raise ValueError(f"{path}: not the history of a run: {error}") from error
+            for part in (r[key] for r in records for key in ("train", "validation") if r[key]):
+                part["loss"], part["top1"], part["topk"]
+        except (ValueError, AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: not the history of a run, or cut short: {error}") from error
     records = [record for record in records if record.get("epoch") and record.get("train")]
     if not records:
         raise ValueError(f"{path}: no epoch of this run has ended yet: there is nothing to draw")

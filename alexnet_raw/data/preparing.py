@@ -104,6 +104,9 @@ class Preparation:
         self.shards = list(self._all_shards())
         self.missing = [shard for shard in self.shards if not self._finished(shard, verify)]
         self.complete = not self.missing and (dest / store.MANIFEST).exists()
+        if verify and self.complete and (damage := store.statistics_damage(dest)):
+            log.warning("%s: made anew", damage)
+            self.complete = False
         self.total = sum(len(shard.pictures) for shard in self.shards)
         self.done = self.total - sum(len(shard.pictures) for shard in self.missing)
 
@@ -127,21 +130,15 @@ class Preparation:
             return
         if not self.dest.is_dir():
             raise DataError(f"{self.dest} is a file; name a new or empty folder")
-        for name in (store.MANIFEST, store.PLAN):
-            try:
-                found = json.loads((self.dest / name).read_text())
-                found = found["plan"] if name == store.MANIFEST else found
-                break
-            except FileNotFoundError:
-                continue
-            except (ValueError, KeyError, TypeError):
-                raise DataError(
-                    f"{self.dest / name} is damaged: remove it, or prepare elsewhere"
-                ) from None
+        if (self.dest / store.MANIFEST).exists():
+            found = store.read_manifest(self.dest).get("plan")
+        elif (self.dest / store.PLAN).exists():
+            found = _read_plan(self.dest / store.PLAN)
+        elif any(self.dest.iterdir()):
+            raise DataError(f"{self.dest} holds other files; name a new or empty folder")
         else:
-            if any(self.dest.iterdir()):
-                raise DataError(f"{self.dest} holds other files; name a new or empty folder")
             return
+        found = found if isinstance(found, dict) else {}
         for key, what in (("size", "--size"), ("shard_pictures", "--shard-pictures")):
             if found.get("source") == self._plan["source"] and found.get(key) != self._plan[key]:
                 raise DataError(
@@ -309,6 +306,13 @@ class Preparation:
         atomic.write_text(self.dest / store.MANIFEST, json.dumps(manifest, indent=1))
         (self.dest / store.PLAN).unlink(missing_ok=True)
         return {split: sum(shard["pictures"] for shard in shards) for split, shards in splits.items()}
+
+
+def _read_plan(path: Path) -> object:
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        raise DataError(f"{path} is damaged: remove the folder, or prepare elsewhere") from None
 
 
 def _gigabytes(count: int) -> str:

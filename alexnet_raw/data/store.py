@@ -31,6 +31,7 @@ from .pixel_statistics import Statistics
 FORMAT = "alexnet-raw pictures 1"
 MANIFEST, STATISTICS, BROKEN = "store.json", "statistics.npz", "broken.txt"
 PLAN = "preparing.json"  # there until the store is complete: what is being prepared
+_AGAIN = "remove the folder and prepare it again"
 _REPAIR = "prepare it again with --verify, which makes damaged shards anew"
 _BLOCK = 1 << 24  # bytes read at once to be checked
 
@@ -122,13 +123,32 @@ def read_manifest(root: Path) -> dict[str, Any]:
     except OSError as error:
         raise DataError(f"{root / MANIFEST}: {error.strerror}: it is no prepared store") from error
     except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{root / MANIFEST} is damaged; {_REPAIR}") from error
+        raise DataError(f"{root / MANIFEST} is damaged; {_AGAIN}") from error
     if found != FORMAT:
         raise DataError(
             f"{root} has format {found!r}, this version reads {FORMAT!r}: prepare the pictures again, "
             "or use the version that wrote it"
         )
+    if not _is_whole(manifest):
+        raise DataError(f"{root / MANIFEST} is damaged; {_AGAIN}")
     return manifest
+
+
+def _is_whole(manifest: dict[str, Any]) -> bool:
+    """Whether a manifest has all that is read of it."""
+    try:
+        shards = [shard for split in manifest["splits"].values() for shard in split]
+        numbers = [
+            manifest["size"],
+            *(shard[key] for shard in shards for key in ("pictures", "checksum")),
+        ]
+        return (
+            all(isinstance(number, int) for number in numbers)
+            and all(isinstance(shard["file"], str) for shard in shards)
+            and len(manifest["classes"]) == len(manifest["words"])
+        )
+    except (TypeError, KeyError, AttributeError):
+        return False
 
 
 def read_record(root: Path, name: str) -> dict[str, np.ndarray]:
@@ -148,10 +168,17 @@ def check(root: Path, tick: Callable[[int], Any] = lambda pictures: None) -> Ite
         if reason := shard_damage(root, shard["file"], manifest["size"], shard["checksum"]):
             yield reason
         tick(shard["pictures"])
+    if reason := statistics_damage(root):
+        yield reason
+
+
+def statistics_damage(root: Path) -> str | None:
+    """Why the statistics must be computed anew; None if they can be read."""
     try:
         _read_statistics(root)
     except DataError as error:
-        yield str(error)
+        return str(error)
+    return None
 
 
 def shard_damage(root: Path, name: str, size: int, checksum: int | None = None) -> str | None:
@@ -166,7 +193,9 @@ def shard_damage(root: Path, name: str, size: int, checksum: int | None = None) 
                 return f"{path} is damaged: it does not begin as a shard"
             while block := file.read(_BLOCK):
                 found = zlib.crc32(block, found)
-    except (OSError, KeyError, DataError) as error:
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    except (KeyError, DataError) as error:
         return str(error)
     if found != stored or checksum not in (None, stored):
         return f"{path} is damaged: its checksum is {found:08x}, not {checksum or stored:08x}"
@@ -188,7 +217,10 @@ def write_statistics(root: Path, statistics: Statistics) -> None:
 
 def _read_statistics(root: Path) -> Statistics:
     values = read_record(root, STATISTICS.removesuffix(".npz"))
-    return Statistics(**{**values, "pictures": int(values["pictures"])})
+    try:
+        return Statistics(**{**values, "pictures": int(values["pictures"])})
+    except (TypeError, KeyError) as error:
+        raise DataError(f"{root / STATISTICS} is damaged; {_REPAIR}") from error
 
 
 def _map_shard(path: Path, size: int) -> np.ndarray:
