@@ -24,6 +24,11 @@ def short_names(classes: Sequence[str], width: int = 24) -> list[str]:
     return [cut(name, width) for name in short]
 
 
+def readable(classes: Sequence[str], words: Sequence[str]) -> list[str]:
+    """The classes, each with what a person calls it, where that is something else."""
+    return [c if c == word else f"{c} {word}" for c, word in zip(classes, words, strict=True)]
+
+
 def cut(text: str, width: int) -> str:
     """``text``, or its beginning and an ellipsis: ``width`` characters at most."""
     return text if len(text) <= width else text[: width - 1].rstrip() + "…"

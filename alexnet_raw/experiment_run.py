@@ -17,6 +17,7 @@ import numpy as np
 from alexnet_raw import atomic, checkpoint, training
 from alexnet_raw.device import Device
 from alexnet_raw.experiments import Edit, Experiment
+from alexnet_raw.net_spec import NetSpec
 from alexnet_raw.net_text import NetText
 from alexnet_raw.run import Run
 from alexnet_raw.run_report import Record
@@ -68,7 +69,8 @@ class Runner:
         with the best rate. Without rates: with the net's own. Raises Interrupted."""
         outcomes = {}
         # All nets first: one that cannot be made is found before the others are trained.
-        nets = {name: self._write(name, edit) for name, edit in self.experiment.variants.items()}
+        edited = [(name, *self._edited(name, edit)) for name, edit in self.experiment.variants.items()]
+        nets = {name: self._write(name, spec, settings) for name, spec, settings in edited}
         for variant, net in nets.items():
             tried: list[Outcome] = []
             for rate in rates or (net.lr,):
@@ -88,12 +90,17 @@ class Runner:
             return min(reached, key=lambda outcome: outcome.epochs_to_target)
         return min(outcomes, key=lambda outcome: outcome.history[-1]["train"]["top1"])
 
-    def _write(self, variant: str, edit: Edit) -> Settings:
-        """The layer files of a variant, and the settings that name them and its own rate."""
+    def _edited(self, variant: str, edit: Edit) -> tuple[NetSpec, Settings]:
+        """The net of a variant, and the settings with the rate that it has by itself."""
         base, settings = chosen_net(self.settings)
         text = NetText(base)
         edit(text)
         spec = text.spec(variant, f"{base.name}, {self.experiment.title}: {variant}")
+        lr = settings.lr or max(rate.eps for rate in weight_rates(base))
+        return spec, replace(settings, recipe=None, lr=lr)
+
+    def _write(self, variant: str, spec: NetSpec, settings: Settings) -> Settings:
+        """The layer files of a variant, and the settings that name them."""
         files = [self.folder / f"{slug(variant)}.{what}.cfg" for what in ("layers", "params")]
         for file, content in zip(files, (spec.definition, spec.parameters), strict=True):
             if file.exists() and file.read_text(encoding="utf-8") != content:
@@ -101,8 +108,7 @@ class Runner:
                     f"{file} is of another net, or was changed: choose another folder with --output"
                 )
             atomic.write_text(file, content)
-        lr = settings.lr or max(rate.eps for rate in weight_rates(base))
-        return replace(settings, net=str(files[0]), params=str(files[1]), recipe=None, lr=lr)
+        return replace(settings, net=str(files[0]), params=str(files[1]))
 
     def _train(self, variant: str, settings: Settings, before: list[Outcome]) -> Outcome:
         """Trains to the end, or until the target is reached or was reached sooner ``before``."""

@@ -23,6 +23,7 @@ class Model:
     """Batches of uint8 pictures in, probabilities of named classes out.
 
     ``classes`` may name fewer classes than the net has outputs: the others were never trained.
+    ``names`` are the classes with words beside them, where the training pictures came with some.
     ``content_size`` is the side of what a prepared picture shows; around it is black (a Source's).
     """
 
@@ -30,6 +31,7 @@ class Model:
         self, net: Network, classes: list[str], statistics: data.Statistics, content_size: int
     ):
         self.net, self.classes, self.statistics = net, classes, statistics
+        self.names = classes
         self.content_size = content_size
         self.crop = input_shape(net.spec)[1]
         self.picture_size = statistics.mean_image.shape[1]
@@ -84,6 +86,7 @@ class Model:
         state = {
             name: array for name, array in saved.tensors.items() if not name.startswith(DATA_PREFIX)
         }
+        model.names = saved.metadata.get("names", classes)
         try:
             model.net.load_state(state)
         except ValueError as error:
@@ -113,7 +116,8 @@ class Model:
             "crop": self.crop,
             "mean": "subtracted: tensor data.mean_image (channels, height, width)",
         }
-        return {"net": net, "classes": self.classes, "input": preparation, "seed": self.net.seed}
+        names = {"classes": self.classes, "names": self.names}
+        return {"net": net, **names, "input": preparation, "seed": self.net.seed}
 
     def read(self, path: str) -> data.Batch:
         """A batch of the one picture in a file. Raises ValueError naming the file."""

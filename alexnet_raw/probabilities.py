@@ -1,7 +1,8 @@
 """Probabilities of a set of pictures, saved to be averaged or looked at later.
 
 A safetensors file (row_file.py): probabilities (pictures, outputs) float32, labels (pictures,) int32,
-names, and in the header what made them: classes, checkpoint (file, SHA-256, net), views, split.
+names, and in the header what made them: classes (and their names for people), checkpoint (file,
+SHA-256, net), views, split.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def saving(
 
     about: what else to note in the header, such as views and split.
     """
-    metadata = {"classes": model.classes, "checkpoint": made_by(model, checkpoint), **about}
+    names = {"classes": model.classes, "names": model.names}
+    metadata = {**names, "checkpoint": made_by(model, checkpoint), **about}
     with row_file.create(path, KIND, outputs(model), metadata) as out:
         yield lambda batch, rows: out.add(rows, batch.labels, picture_names(source, batch.indices))
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from alexnet_raw import checkpoint, data, info, net_data, run_report, transfer
+from alexnet_raw import checkpoint, class_names, data, info, net_data, run_report, transfer
 from alexnet_raw.checkpoint import Checkpoint, CheckpointError
 from alexnet_raw.device import Device
 from alexnet_raw.evaluation import Score
@@ -103,6 +103,7 @@ class Run:
             statistics,
             sources[0].content_size,
         )
+        model.names = class_names.readable(classes, getattr(sources[0], "words", classes))
         run = cls(settings, model, sources, folder, path, threads)
         if settings.init_from:
             run.origins = transfer.start_from(model, settings.init_from)

@@ -78,7 +78,7 @@ def test_failure_before_the_rename_keeps_the_old_checkpoint(tmp_path, monkeypatc
     def no_space(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", no_space)
+    monkeypatch.setattr(os, "fsync", no_space)
     with pytest.raises(CheckpointError, match="No space left on device"):
         checkpoint.save(path, example(2.0))
     assert path.read_bytes() == before
@@ -108,6 +108,14 @@ def test_foreign_and_broken_files_are_named(tmp_path):
         checkpoint.load(other)
     with pytest.raises(CheckpointError, match="there is no checkpoint"):
         checkpoint.load(tmp_path / "missing")
+
+
+def test_our_other_files_are_no_checkpoints(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "FORMAT", "alexnet-raw features 1")
+    checkpoint.save(tmp_path / "a", example())
+    monkeypatch.undo()
+    with pytest.raises(CheckpointError, match="holds 'alexnet-raw features 1', which is no checkpoint"):
+        checkpoint.load(tmp_path / "a")
 
 
 def test_a_later_format_is_named(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alexnet_raw.class_names import cut, output_names, short_names
+from alexnet_raw.class_names import cut, output_names, readable, short_names
 
 
 def test_ilsvrc_names():
@@ -39,3 +39,10 @@ def test_long_names_are_cut():
 def test_outputs_of_no_class_have_a_name():
     assert output_names(["a", "b"], 4) == ["a", "b", "(output 2)", "(output 3)"]
     assert output_names(["a"], 1) == ["a"]
+
+
+def test_words_stand_beside_what_they_explain():
+    classes = ["n01440764", "n02012849", "n03126707", "dog"]
+    names = readable(classes, ["tench, Tinca tinca", "crane", "crane", "dog"])
+    assert names[0] == "n01440764 tench, Tinca tinca" and names[3] == "dog"
+    assert short_names(names) == ["tench", "crane (n02012849)", "crane (n03126707)", "dog"]

@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from alexnet_raw.cli import main
+from alexnet_raw.data.idx_folder import IdxFolder
 from tests import tiny_run
 
 WHATS = ("curves", "filters", "confusion", "predictions", "neighbours", "features")
@@ -137,6 +138,47 @@ def test_eval_refuses_file_names_first(here, capsys, flags, said):
     refused(["eval", "--checkpoint", "no-such-run", *flags], capsys, *said)
 
 
+def test_words_of_classes_are_shown(here, capsys, monkeypatch):
+    """A store of ILSVRC knows what its ids mean; so does a net that was trained on it."""
+    monkeypatch.setattr(IdxFolder, "words", ["zero, nil", "1", "two\nlines"], raising=False)
+    files = ["--net", str(here / "net.cfg"), "--params", str(here / "params.cfg")]
+    for target, text in zip(files[1::2], (tiny_run.DEFINITION, tiny_run.parameters()), strict=True):
+        Path(target).write_text(text)
+    assert main(["train", *files, "--data", "pictures", "--epochs", "1", "--output", "c"]) == 0
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    assert main(["train", "--resume", "c", "--epochs", "2"]) == 0
+    Image.new("RGB", (30, 40), "gray").save("x.png")
+    capsys.readouterr()
+    assert main(["predict", "--checkpoint", "c", "x.png"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(line.split("  ")[1] for line in lines[1:]) == ["'2 two\\nlines'", "0 zero, nil", "1"]
+    assert main(["eval", "--checkpoint", "c", "--per-class", "--save-probs", "c.safetensors"]) == 0
+    assert "zero" in capsys.readouterr().out
+    assert main(["plot", "confusion", "c", "--output", "run.png"]) == 0
+    assert main(["plot", "confusion", "c.safetensors", "--output", "file.png"]) == 0
+    assert (here / "run.png").read_bytes() == (here / "file.png").read_bytes()
+    assert main(["ensemble", "c.safetensors", "a.safetensors"]) == 0  # the classes are the same
+
+
+def test_checkpoints_are_not_written_over(here, capsys):
+    before = (here / "b" / "checkpoint.safetensors").read_bytes()
+    run = "b/checkpoint.safetensors"
+    refused(["eval", "--checkpoint", "a", "--save-probs", run], capsys, run, "that is a checkpoint")
+    refused(["plot", "features", "a", "--output", run], capsys, run, "that is a checkpoint")
+    assert (here / "b" / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_a_net_without_softmax(here, tmp_path, capsys):
+    definition = tiny_run.DEFINITION.replace("type=softmax", "type=neuron\nneuron=logistic")
+    files = tiny_run.write_net(tmp_path, definition.replace("cost.logreg", "cost.crossent"))
+    flags = ["--net", files[0], "--params", files[1], "--data", "pictures", "--epochs", "1"]
+    assert main(["train", *flags, "--output", "plain"]) == 0
+    assert main(["eval", "--checkpoint", "plain", "--confusion", "--save-probs", "p.safetensors"]) == 0
+    assert load_file("p.safetensors")["probabilities"].shape == (tiny_run.VAL, 3)
+    assert main(["plot", "predictions", "plain", "--output", "p.png"]) == 0
+
+
 # ---- ensemble
 
 
@@ -214,6 +256,8 @@ def test_ensemble_fits_on_other_files(here, capsys):
     [
         ([], ["RUN_OR_PROBS"]),
         (["a", "no-such-run"], ["no-such-run"]),
+        (["a", "b", "--weights", "1"], ["1 weights for 2 members"]),
+        (["a", "b", "--fit-on", "a.safetensors", "nothing"], ["nothing"]),
         (["a.safetensors", "pictures/train-labels-idx1-ubyte"], ["train-labels-idx1-ubyte"]),
         (["a.safetensors", "b.safetensors", "--weights", "1"], ["1 weights for 2 members"]),
         (["a.safetensors", "--weights", "0,0"], ["'0,0'"]),
@@ -244,6 +288,12 @@ def test_plot_curves(here, capsys):
     refused(["plot", "curves", "h.jsonl"], capsys, "h.jsonl", "not the history")
     refused(["plot", "curves", "a", "--measure", "top9"], capsys, "top9", "top1")
     refused(["plot", "curves", "no-such-run"], capsys, "no-such-run")
+    for text in (b'{"epoch": 1, "train": 3}\n', b'{"epoch": 1, "train": {"loss": 1}}\n', b"\xff\n"):
+        (here / "h.jsonl").write_bytes(text)
+        refused(["plot", "curves", "h.jsonl"], capsys, "h.jsonl", "not the history")
+    record = {"epoch": 1, "train": {"loss": 1.0, "top1": 0.5, "topk": 0.2}, "validation": None}
+    (here / "h.jsonl").write_text(json.dumps(record) + "\n")
+    refused(["plot", "curves", "h.jsonl", "--measure", "top5"], capsys, "top5", "validation")
 
 
 def test_plot_filters(here, capsys):

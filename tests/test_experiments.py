@@ -197,6 +197,32 @@ def test_other_settings_need_another_folder(tiny, tmp_path):
         runner(other, tmp_path / "exp").run([], [1])
 
 
+def test_nets_are_made_before_any_is_trained(tiny, tmp_path):
+    """One that cannot be made is found at once, and nothing is written."""
+    for name in ("lrn", "towers", "depth"):
+        run = Runner(EXPERIMENTS[name], tiny, tmp_path / "exp", parse_devices("cpu"))
+        with pytest.raises(ValueError, match=r"no response norm|second tower only|no layer conv3"):
+            run.run([], [1])
+    assert not (tmp_path / "exp").exists()
+
+
+def test_another_net_needs_another_folder(tiny, tmp_path):
+    short = Settings(**{**vars(tiny), "epochs": 1})
+    runner(short, tmp_path / "exp").run([], [1])
+    other, params = tiny_run.write_net(tmp_path, tiny_run.DEFINITION.replace("keep=0.5", "keep=0.6"))
+    with pytest.raises(ValueError, match=r"ReLU.layers.cfg is of another net.*--output"):
+        runner(Settings(**{**vars(short), "net": other, "params": params}), tmp_path / "exp").run(
+            [], [1]
+        )
+
+
+def test_fewer_epochs_than_were_trained_are_refused(tiny, tmp_path):
+    for epochs in (2, 3):
+        runner(Settings(**{**vars(tiny), "epochs": epochs}), tmp_path / "exp").run([], [1])
+    with pytest.raises(ValueError, match=r"trained for 3 epochs already: give --epochs 3 or more"):
+        runner(Settings(**{**vars(tiny), "epochs": 2}), tmp_path / "exp").run([], [1])
+
+
 def test_the_command(tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     flags = ["--net", tiny.net, "--params", tiny.params, "--data", tiny.data, "--epochs", "1"]
@@ -208,3 +234,8 @@ def test_the_command(tiny, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         main(["experiment", "towers", *flags, "--seeds", "1,1"])
     assert "not a list of different seeds" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["experiment", "towers", *flags, "--rates", ","])
+    assert "not a list of different rates" in capsys.readouterr().err
+    assert main(["experiment", "towers", *flags, "--output", tiny.net]) == 2
+    assert "--output" in capsys.readouterr().err

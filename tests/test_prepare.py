@@ -376,9 +376,33 @@ def test_opening_a_store(splits, tmp_path):
     (root / store.MANIFEST).write_text(json.dumps({**manifest, "format": "alexnet-raw pictures 9"}))
     with pytest.raises(data.DataError, match="has format 'alexnet-raw pictures 9'"):
         data.open(root, size=SIZE)
+    shards = {"train": [{"file": "train-00000", "pictures": 3}]}
+    for damage in ({"size": "x"}, {"words": []}, {"splits": []}, {"splits": shards}):
+        (root / store.MANIFEST).write_text(json.dumps({**manifest, **damage}))
+        with pytest.raises(data.DataError, match=r"store.json is damaged; remove the folder"):
+            data.open(root, size=SIZE)
     (root / store.MANIFEST).write_text("{")
-    with pytest.raises(data.DataError, match=r"store.json is damaged"):
+    with pytest.raises(data.DataError, match=r"store.json is damaged; remove the folder"):
         data.open(root, size=SIZE)
+    with pytest.raises(data.DataError, match=r"store.json is damaged; remove the folder"):
+        prepare(splits, root)
+
+
+def test_damaged_statistics_are_made_anew(splits, tmp_path):
+    root = tmp_path / "store"
+    prepare(splits, root)
+    whole = contents(root)
+    (root / store.STATISTICS).write_bytes(b"PK damaged")
+    with pytest.raises(data.DataError, match=r"statistics.npz .* prepare it again with --verify"):
+        data.open(root, size=SIZE)
+    prepare(splits, root, verify=True)
+    assert contents(root) == whole
+
+
+def test_cifars_binary_files_need_no_preparing(tmp_path):
+    (tmp_path / "test_batch.bin").touch()
+    with pytest.raises(data.DataError, match=r"need no preparing: train with --data"):
+        prepare(tmp_path, tmp_path / "store")
 
 
 def test_no_validation_pictures(tmp_path, rng):

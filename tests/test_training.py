@@ -95,11 +95,8 @@ def test_one_device_and_two(settings, uninterrupted, tmp_path):
     same(uninterrupted, train(settings, tmp_path, "cpu,cpu"))
 
 
-@pytest.mark.parametrize("stop", [1, BATCHES - 1, BATCHES, BATCHES + 2, EPOCHS * BATCHES])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_and_resumed(settings, uninterrupted, tmp_path, monkeypatch, capsys, stop, number):
-    """A real signal after batch ``stop`` of the run; with BATCHES it comes before validation."""
-    run = Run.start(settings, parse_devices("cpu"), tmp_path)
+def interrupt(run: Run, stop: int, number: int, monkeypatch) -> None:
+    """Trains until a real signal after batch ``stop`` of the run."""
     train_batch = training.train_batch
 
     def train_batch_and_kill(run, batch):
@@ -111,6 +108,13 @@ def test_interrupted_and_resumed(settings, uninterrupted, tmp_path, monkeypatch,
     monkeypatch.setattr(training, "train_batch", train_batch_and_kill)
     assert training.train(run) == 128 + number
     monkeypatch.undo()
+
+
+@pytest.mark.parametrize("stop", [1, BATCHES - 1, BATCHES, BATCHES + 2, EPOCHS * BATCHES])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_and_resumed(settings, uninterrupted, tmp_path, monkeypatch, capsys, stop, number):
+    """With BATCHES the signal comes before validation."""
+    interrupt(Run.start(settings, parse_devices("cpu"), tmp_path), stop, number, monkeypatch)
     printed = capsys.readouterr()
     assert "Stopping after this batch" in printed.err
     assert f"alexnet-raw train --resume {tmp_path}" in printed.out
@@ -118,6 +122,24 @@ def test_interrupted_and_resumed(settings, uninterrupted, tmp_path, monkeypatch,
     assert position["epoch"] * BATCHES + position["batch"] == stop
     assert training.train(Run.resume(tmp_path, parse_devices("cpu,cpu"))) == 0
     same(uninterrupted, tmp_path)
+
+
+@pytest.mark.parametrize("stop", [2, BATCHES + 3])  # with colour noise and after it
+def test_interrupted_with_pictures_varied_in_all_ways(settings, tmp_path, monkeypatch, stop):
+    varied = replace(
+        settings, shared_crops=4, mirror=True, colour_noise="deviations", noise_until=0.3, keep=2
+    )
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    train(varied, whole)
+    interrupt(Run.start(varied, parse_devices("cpu"), halves), stop, signal.SIGTERM, monkeypatch)
+    assert training.train(Run.resume(halves, parse_devices("cpu"))) == 0
+    same(whole, halves)
+    for name in ("epoch-0002.safetensors", "epoch-0003.safetensors", checkpoint.BEST):
+        same(whole / name, halves / name)
+    for change in ({"shared_crops": 1}, {"mirror": False}, {"noise_until": 1.0}):
+        other = train(replace(varied, **change), tmp_path / "other" / "-".join(change))
+        first = [checkpoint.load(run).tensors["conv1a.weights0"] for run in (whole, other)]
+        assert not np.array_equal(*first), change
 
 
 def test_interrupted_while_validating(settings, uninterrupted, tmp_path, monkeypatch):
@@ -242,6 +264,29 @@ def test_going_back_to_a_kept_checkpoint(settings, uninterrupted, tmp_path):
     assert first.read_bytes() == before
 
 
+def test_going_back_keeps_the_last_epochs_of_the_new_way(settings, tmp_path):
+    """Those of the way that was left stay, and do not count."""
+    train(replace(settings, keep=3), tmp_path)
+    run = Run.resume(tmp_path / "epoch-0001.safetensors", parse_devices("cpu"), keep=1)
+    training.train(run, lambda history: len(history) == 2)
+    kept = [path.name for path in checkpoint.of_epochs(tmp_path)]
+    assert kept == ["epoch-0002.safetensors", "epoch-0003.safetensors"]
+    assert checkpoint.load_metadata(tmp_path / kept[0])["run"]["settings"]["keep"] == 1
+
+
+def test_resuming_leaves_no_other_files(settings, tmp_path):
+    train(replace(settings, keep=1), tmp_path)
+    Run.resume(tmp_path, parse_devices("cpu"), epochs=EPOCHS + 1)  # makes the copies again
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_damaged_log_does_not_stop_a_run(settings, tmp_path):
+    train(replace(settings, epochs=1), tmp_path)
+    (tmp_path / "batches.jsonl").write_bytes(b'{"step": 1}\n\xff\n{"step": 2}\n')
+    assert training.train(Run.resume(tmp_path, parse_devices("cpu"), epochs=2)) == 0
+    assert (tmp_path / "batches.jsonl").read_text() == '{"step": 1}\n'
+
+
 def test_a_copy_that_was_not_made_before_a_crash_is_made_on_resume(settings, tmp_path):
     train(replace(settings, keep=2), tmp_path)
     for path in tmp_path.glob("epoch-*"):
@@ -356,6 +401,18 @@ def test_a_net_that_does_not_learn_is_told_once(settings, tmp_path, capsys):
     assert "costs 1.099" in err  # ln 3
 
 
+def test_other_costs_are_not_compared_with_guessing(tmp_path, capsys):
+    """A squared error has another scale than nats."""
+    definition = tiny_run.DEFINITION.replace("cost.logreg", "cost.sum2").replace("labels,", "")
+    net, params = tiny_run.write_net(tmp_path, definition)
+    pictures = tiny_run.write_pictures(tmp_path / "pictures")
+    settings = Settings(net, params, pictures, epochs=4, batch_size=tiny_run.BATCH, lr=1e-12)
+    run = Run.start(settings, parse_devices("cpu"), tmp_path / "run")
+    assert run.guessing is None
+    assert training.train(run) == 0
+    assert "the loss stays at" not in capsys.readouterr().err
+
+
 def test_not_learning_is_judged_after_three_epochs():
     def after(*losses):
         return run_report.not_learning([{"train": {"loss": loss}} for loss in losses], 1000)
@@ -466,6 +523,29 @@ def test_folders_of_runs(tmp_path, monkeypatch):
     (Path("runs/net") / checkpoint.FILE_NAME).touch()
     with pytest.raises(ValueError, match="holds a run already"):
         new_folder(Path("runs/net"), "net")
+    Path("file").touch()
+    with pytest.raises(ValueError, match=r"--output file/run: .*file is not a folder"):
+        new_folder(Path("file/run"), "net")
+
+
+def test_a_checkpoint_is_not_written_over_another(settings, uninterrupted, tmp_path):
+    devices, path = parse_devices("cpu"), uninterrupted / checkpoint.FILE_NAME
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"--checkpoint .*: that exists already"):
+        Run.start(settings, devices, tmp_path / "run", path)
+    with pytest.raises(ValueError, match=r"--checkpoint .*: that is a folder"):
+        Run.start(settings, devices, tmp_path / "run", uninterrupted)
+    assert path.read_bytes() == before and not (tmp_path / "run").exists()
+
+
+def test_pictures_smaller_than_the_crop_are_refused(settings, tmp_path):
+    with pytest.raises(ValueError, match="--size 11: net tiny sees 12 x 12 pixels"):
+        Run.start(replace(settings, size=11), parse_devices("cpu"), tmp_path)
+
+
+def test_a_parameter_file_needs_its_net():
+    with pytest.raises(ValueError, match=r"--params p.cfg: net alexnet-mini has its own; .*--net FILE"):
+        run_settings.load_spec("alexnet-mini", "p.cfg")
 
 
 # ---- the paper's schedule

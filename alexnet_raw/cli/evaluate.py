@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{args.split} pictures of {net.where or EMBEDDED}: {len(source):,}", flush=True)
     visitors = []
     if by_class := args.confusion is not None or args.per_class is not None:
-        tally = confusion.Confusion(net.model.classes, outputs(net.model))
+        tally = confusion.Confusion(net.model.names, outputs(net.model))
         visitors.append(lambda batch, rows: tally.add(batch.labels, rows))
     with contextlib.ExitStack() as files:
         if args.save_probs:

@@ -189,7 +189,7 @@ def confusion(args: argparse.Namespace) -> int:
     if path.is_file() and probabilities.is_saved(path):
         output = options.output(args, path.with_name("confusion.png"))
         saved = probabilities.load(path)
-        tally = Confusion(saved.metadata["classes"], saved.shape[1])
+        tally = Confusion(saved.metadata.get("names", saved.metadata["classes"]), saved.shape[1])
         for here in probabilities.chunks(len(saved)):
             tally.add(saved.labels[here], saved.rows(here.start, here.stop))
         name = saved.metadata["checkpoint"]["net"]
@@ -197,7 +197,7 @@ def confusion(args: argparse.Namespace) -> int:
         path = checkpoint.locate(path)
         output = options.output(args, path.parent / "confusion.png")
         net = trained.Trained(args, path)
-        tally = Confusion(net.model.classes, outputs(net.model))
+        tally = Confusion(net.model.names, outputs(net.model))
         net.evaluate(net.source(args.split), lambda batch, rows: tally.add(batch.labels, rows))
         name = net.model.spec.name
     pictures = int(tally.counts.sum())

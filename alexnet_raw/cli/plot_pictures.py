@@ -58,27 +58,28 @@ def add_predictions(command: argparse.ArgumentParser) -> None:
 def predictions(args: argparse.Namespace) -> int:
     from alexnet_raw import checkpoint, picture_plots
     from alexnet_raw.class_names import output_names
+    from alexnet_raw.data.errors import shown
     from alexnet_raw.evaluation import outputs
 
     path = checkpoint.locate(args.run_path)
     output = options.output(args, path.parent / "predictions.png")
     net = trained.Trained(args, path)
     candidates = _of_files(net.model, args) if args.pictures else _of_data(net, args)
-    shown: list[Prediction] = []
+    found: list[Prediction] = []
     most = len(args.pictures) or args.count
     with closing(candidates):
         for prediction in candidates:
             wrong = prediction.label != int(prediction.probabilities.argmax())
             if wrong or not args.only_errors:
-                shown.append(prediction)
-            if len(shown) == most:
+                found.append(prediction)
+            if len(found) == most:
                 break
-    if not shown:
+    if not found:
         raise ValueError("the net gets all of these pictures right: there is no error to show")
-    for prediction in shown:
-        print(prediction.name)
-    names = output_names(net.model.classes, outputs(net.model))
-    picture_plots.predictions(output, shown, names)
+    for prediction in found:
+        print(shown(prediction.name))
+    names = output_names(net.model.names, outputs(net.model))
+    picture_plots.predictions(output, found, names)
     print(f"wrote {output}")
     return 0
 
@@ -130,6 +131,7 @@ def add_neighbours(command: argparse.ArgumentParser) -> None:
 
 def neighbours(args: argparse.Namespace) -> int:
     from alexnet_raw import checkpoint, features, picture_plots
+    from alexnet_raw.data.errors import shown
     from alexnet_raw.run_report import progress_bar
 
     path = checkpoint.locate(args.run_path)
@@ -154,9 +156,10 @@ def neighbours(args: argparse.Namespace) -> int:
     found = [_contents(net.model, *train.load(indices)) for indices in nearest.indices]
     for index, (_, label), others in zip(chosen, queries, found, strict=True):
         same = sum(other == label for _, other in others)
-        print(f"{asked.name(int(index))}: {same} of {len(others)} are {net.model.classes[label]}")
+        picture, name = shown(asked.name(int(index))), shown(net.model.names[label])
+        print(f"{picture}: {same} of {len(others)} are {name}")
     title = f"{net.model.spec.name}: the training pictures nearest in {'+'.join(layers)}"
-    picture_plots.neighbours(output, queries, found, net.model.classes, title)
+    picture_plots.neighbours(output, queries, found, net.model.names, title)
     print(f"wrote {output}")
     return 0
 

@@ -49,15 +49,19 @@ def run(args: argparse.Namespace) -> int:
     for path in args.pictures:
         probabilities = model.probabilities(model.read(path), args.views)[0]
         print(path)
-        for line in lines(probabilities, model.classes, args.top):
+        for line in lines(probabilities, model.names, args.top):
             print(line)
     return 0
 
 
 def lines(probabilities: np.ndarray, classes: list[str], top: int) -> list[str]:
     """``top`` lines: class, bar, percentage; the likeliest first. Outputs of no class are unnamed."""
+    from alexnet_raw.class_names import output_names
+    from alexnet_raw.data.errors import shown
+
     likeliest = np.argsort(-probabilities, kind="stable")[:top]
-    names = [classes[i] if i < len(classes) else f"(output {i})" for i in likeliest]
+    every = output_names(classes, len(probabilities))
+    names = [shown(every[i]) for i in likeliest]
     width = max(map(len, names))
     return [
         f"  {name:<{width}}  {bar(float(probabilities[i])):<{BAR}} {probabilities[i]:6.1%}"

@@ -104,8 +104,8 @@ class Preparation:
         self.shards = list(self._all_shards())
         self.missing = [shard for shard in self.shards if not self._finished(shard, verify)]
         self.complete = not self.missing and (dest / store.MANIFEST).exists()
-        if verify and self.complete and (damage := store.statistics_damage(dest)):
-            log.warning("%s: made anew", damage)
+        if verify and self.complete and store.statistics_damage(dest):
+            log.warning("%s is damaged or missing: made anew", dest / store.STATISTICS)
             self.complete = False
         self.total = sum(len(shard.pictures) for shard in self.shards)
         self.done = self.total - sum(len(shard.pictures) for shard in self.missing)
