@@ -142,17 +142,3 @@ def main(path: Path) -> Path:
     """The checkpoint that a run goes on to write, if it is resumed from this one."""
     copies = (path.parent / BEST, *of_epochs(path.parent))
     return path.with_name(FILE_NAME) if path in copies else path
-
-
-def check_tensors(path: Path, expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> None:
-    """Refuses tensors that are not those of the net, naming the first difference."""
-    for name, array in expected.items():
-        if name not in found:
-            raise CheckpointError(f"{path} lacks {name}: it was made by another net")
-        if found[name].shape != array.shape or found[name].dtype != array.dtype:
-            raise CheckpointError(
-                f"{path}: {name} is {found[name].dtype} {found[name].shape}, "
-                f"the net needs {array.dtype} {array.shape}: it was made by another net"
-            )
-    if extra := sorted(set(found) - set(expected)):
-        raise CheckpointError(f"{path} holds {extra[0]}, which the net has not: another net made it")

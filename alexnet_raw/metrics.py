@@ -110,7 +110,7 @@ def _records_before(path: Path, step: int) -> list[str]:
                 break
         except (ValueError, KeyError, TypeError):
             break
-        kept.append(line)
+        kept.append(line.rstrip("\n") + "\n")
     return kept
 
 

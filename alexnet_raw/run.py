@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from alexnet_raw import checkpoint, class_names, data, info, net_data, run_report, transfer
+from alexnet_raw import atomic, checkpoint, class_names, data, info, net_data, run_report, transfer
 from alexnet_raw.checkpoint import Checkpoint, CheckpointError
 from alexnet_raw.device import Device
 from alexnet_raw.evaluation import Score
@@ -115,6 +115,7 @@ class Run:
     ) -> Run:
         """Goes on with the run of a checkpoint; ``changes`` replace some of its settings."""
         path = checkpoint.locate(path)
+        atomic.check_folder("--resume", path, path.parent)
         saved = checkpoint.load(path)
         try:
             state = saved.metadata["run"]

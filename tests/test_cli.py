@@ -71,7 +71,8 @@ def refused(arguments: list[str], capsys, *said: str) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_teaches(command, capsys):
+def test_help_teaches(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
     assert end.value.code == 0

@@ -74,7 +74,8 @@ def is_picture(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("command", ["ensemble", "plot", *(f"plot {what}" for what in WHATS)])
-def test_help_teaches(command, capsys):
+def test_help_teaches(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     with pytest.raises(SystemExit) as end:
         main([*command.split(), "--help"])
     text = capsys.readouterr().out

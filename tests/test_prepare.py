@@ -317,7 +317,9 @@ def test_two_at_once(splits, tmp_path):
 def test_too_little_space_is_told_before(splits, tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 10_000})
     monkeypatch.setattr(preparing.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(data.DataError, match=r"16 pictures of 16 x 16 take .* GB are free"):
+    with pytest.raises(
+        data.DataError, match=r"16 pictures of 16 x 16 take 12.3kB, .* only 10.0kB are free"
+    ):
         prepare(splits, tmp_path / "store")
     assert not (tmp_path / "store").exists()
 

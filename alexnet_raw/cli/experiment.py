@@ -52,12 +52,20 @@ def add(command: argparse.ArgumentParser) -> None:
         "--epochs",
         metavar="N",
         type=options.integer(1),
-        help="of each run (default: as 'train' has it)",
+        help="passes over the pictures, of each run (default: as 'train' has it)",
     )
     command.add_argument(
-        "--batch-size", metavar="N", type=options.integer(1), help="(default: as 'train' has it)"
+        "--batch-size",
+        metavar="N",
+        type=options.integer(1),
+        help="pictures per step (default: as 'train' has it)",
     )
-    command.add_argument("--output", metavar="DIR", type=Path, help="(default: experiments/NAME)")
+    command.add_argument(
+        "--output",
+        metavar="DIR",
+        type=Path,
+        help="the folder of the experiment (default: experiments/NAME)",
+    )
     options.add_machine(command)
 
 

@@ -6,7 +6,7 @@ import argparse
 
 import numpy as np
 
-from alexnet_raw.cli import options
+from alexnet_raw.cli import options, trained
 
 HELP = "what a trained net sees in pictures: the five likeliest classes"
 DESCRIPTION = """\
@@ -31,14 +31,7 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--top", metavar="N", type=options.integer(1), default=5, help="classes shown (default: 5)"
     )
-    command.add_argument(
-        "--views",
-        metavar="N",
-        type=int,
-        choices=(1, 10),
-        default=1,
-        help="1: the centre crop; 10: the average of ten views (default: 1)",
-    )
+    trained.add_views(command)
     options.add_machine(command)
 
 

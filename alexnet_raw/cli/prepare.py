@@ -43,7 +43,10 @@ def add(command: argparse.ArgumentParser) -> None:
         help="width and height of the prepared pictures, 8/7 of what the net sees (default: 256)",
     )
     command.add_argument(
-        "--threads", metavar="N", type=options.integer(1), help="(default: all cores) changes no byte"
+        "--threads",
+        metavar="N",
+        type=options.integer(1),
+        help="CPU threads (default: all cores). The store does not depend on it",
     )
     command.add_argument(
         "--verify",

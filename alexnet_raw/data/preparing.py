@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from alexnet_raw import atomic
 
@@ -178,10 +179,10 @@ class Preparation:
                 self._make_missing(tick)
                 return self._finish()
         except OSError as error:
+            size = tqdm.format_sizeof(self._bytes(self.total), "B")
             raise DataError(
-                f"{self.dest}: {error.strerror or error}: put that right (free "
-                f"{_gigabytes(self._bytes(self.total))} in all) and run the same command again; it "
-                "goes on where it stopped"
+                f"{self.dest}: {error.strerror or error}: put that right (it takes {size} in all) and "
+                "run the same command again; it goes on where it stopped"
             ) from error
 
     def _check_space(self) -> None:
@@ -189,11 +190,12 @@ class Preparation:
         place = next(path for path in (self.dest, *self.dest.absolute().parents) if path.exists())
         free = shutil.disk_usage(place).free
         if wanted > free:
+            sizes = (self._bytes(self.total), wanted, free)
+            whole, left, space = (tqdm.format_sizeof(size, "B") for size in sizes)
             raise DataError(
-                f"{self.dest}: {self.total:,} pictures of {self.size} x {self.size} take "
-                f"{_gigabytes(self._bytes(self.total))}, of which {_gigabytes(wanted)} are still to be "
-                f"written, but only {_gigabytes(free)} are free: choose another disk, or a "
-                "smaller --size"
+                f"{self.dest}: {self.total:,} pictures of {self.size} x {self.size} take {whole}, of "
+                f"which {left} are still to be written, but only {space} are free: choose another "
+                "disk, or a smaller --size"
             )
 
     def _make_missing(self, tick: Callable[[int], object]) -> None:
@@ -313,10 +315,6 @@ def _read_plan(path: Path) -> object:
         return json.loads(path.read_text())
     except ValueError:
         raise DataError(f"{path} is damaged: remove the folder, or prepare elsewhere") from None
-
-
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:,.3g} GB"
 
 
 @contextmanager
