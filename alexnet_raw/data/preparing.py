@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import idx_folder, ilsvrc, picture_files, store
+from . import cifar, idx_folder, ilsvrc, picture_files, store
 from .errors import DataError, PictureError, shown
 from .parallel import default_threads, ordered_map
 from .picture import prepare
@@ -45,6 +45,8 @@ def open_pictures(path: Path, tick=lambda classes, of: None) -> PictureSet:
         raise DataError(f"{path} is a prepared store already: train with --data {path}")
     if idx_folder.is_idx_folder(path):
         raise DataError(f"{path}: IDX files need no preparing: train with --data {path}")
+    if cifar.is_cifar_folder(path):
+        raise DataError(f"{path}: CIFAR's files need no preparing: train with --data {path}")
     return ilsvrc.open_ilsvrc(path, tick) if ilsvrc.is_ilsvrc(path) else picture_files.open_folder(path)
 
 
