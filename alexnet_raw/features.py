@@ -12,7 +12,9 @@ from alexnet_raw.net_spec import NetSpec
 
 
 class Subset:
-    """Some pictures of a source, in a given order; itself a Source."""
+    """Some pictures of a source, in a given order; itself a Source, of labels only."""
+
+    targets = None
 
     def __init__(self, source: data.Source, indices: np.ndarray):
         self._source, self._indices = source, np.asarray(indices)
@@ -23,13 +25,8 @@ class Subset:
     def __len__(self) -> int:
         return len(self._indices)
 
-    @property
-    def targets(self) -> Subset | None:
-        targets = getattr(self._source, "targets", None)
-        return targets and Subset(targets, self._indices)
-
-    def load(self, indices: np.ndarray, *out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self._source.load(self._indices[indices], *out)
+    def load(self, indices: np.ndarray, out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        return self._source.load(self._indices[indices], out)
 
     def name(self, index: int) -> str:
         return self._source.name(int(self._indices[index]))

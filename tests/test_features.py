@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from alexnet_raw import data, features, layer_file
-from alexnet_raw.data.targets import Targets
 from alexnet_raw.device import parse_devices
 from alexnet_raw.features import Nearest, Subset
 from alexnet_raw.run import Run
@@ -87,16 +86,6 @@ def test_a_subset_keeps_its_order(run):
     np.testing.assert_array_equal(np.concatenate([b.pictures for b in batches]), pictures)
     np.testing.assert_array_equal(np.concatenate([b.labels for b in batches]), labels)
     assert subset.targets is None
-
-
-def test_a_subset_has_the_targets_of_its_pictures(run):
-    source = run.train_loader.source
-    subset = Subset(source, np.array([30, 2, 17]))
-    values = np.arange(2.0 * len(source)).reshape(-1, 2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(source, "targets", Targets(values, np.arange(len(source))), raising=False)
-        (batch,) = data.Loader(subset, 3, run.model.crop, train=False).epoch(0)
-    np.testing.assert_array_equal(batch.targets, values[[30, 2, 17]])
 
 
 @pytest.mark.parametrize("count, total", [(1, 50), (6, 50), (6, 7), (6, 6), (6, 3)])

@@ -46,10 +46,10 @@ def open_pictures(path: Path, tick=lambda classes, of: None) -> PictureSet:
         return picture_files.open_tar(path)
     if store.is_store(path):
         raise DataError(f"{path} is a prepared store already: train with --data {path}")
-    if idx_folder.is_idx_folder(path) or cifar.is_cifar_folder(path):
-        raise DataError(
-            f"{path}: IDX files and CIFAR's binary files need no preparing: train with --data {path}"
-        )
+    if idx_folder.is_idx_folder(path):
+        raise DataError(f"{path}: IDX files need no preparing: train with --data {path}")
+    if cifar.is_cifar_folder(path):
+        raise DataError(f"{path}: CIFAR's files need no preparing: train with --data {path}")
     return ilsvrc.open_ilsvrc(path, tick) if ilsvrc.is_ilsvrc(path) else picture_files.open_folder(path)
 
 
