@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from alexnet_raw.data.errors import shown
+
 WORDNET = re.compile(r"(n\d{8})[\s_]+(?=\S)")  # ImageNet's ids before the words: n02123045 tabby, ...
 
 
@@ -15,6 +17,7 @@ def short_names(classes: Sequence[str], width: int = 24) -> list[str]:
     Names that would then be equal (ILSVRC has two cranes, a bird and a machine) keep their id, or
     stay as they are.
     """
+    classes = [shown(name) for name in classes]
     short = [WORDNET.sub("", name).split(",")[0].strip() or name for name in classes]
     counts = Counter(short)
     for i, name in enumerate(short):

@@ -11,7 +11,6 @@ import numpy as np
 
 from alexnet_raw import atomic
 from alexnet_raw.class_names import output_names, short_names
-from alexnet_raw.data.errors import shown
 from alexnet_raw.evaluation import TOP, errors
 
 MATRIX_SUFFIXES = (".csv", ".npy")
@@ -75,7 +74,7 @@ class Confusion:
 
     def pair_lines(self, most: int = 20) -> list[str]:
         """The most frequent mistakes, as text."""
-        short, pictures = short_names([shown(n) for n in self.names]), self.counts.sum(axis=1)
+        short, pictures = short_names(self.names), self.counts.sum(axis=1)
         pairs = self.pairs(most)
         width = max((len(short[i]) for i, _, _ in pairs), default=0)
         lines = []
@@ -87,7 +86,7 @@ class Confusion:
     def table_lines(self, most: int = 20) -> list[str]:
         """The classes most often wrong, as text."""
         rows = self.table()
-        short = short_names([shown(row.name) for row in rows])
+        short = short_names([row.name for row in rows])
         width = max(len("class"), *map(len, short[:most]))
         lines = [f"  {'class':<{width}}  pictures  top-1 error  top-5 error"]
         for name, row in list(zip(short, rows, strict=True))[:most]:

@@ -46,3 +46,7 @@ def test_words_stand_beside_what_they_explain():
     names = readable(classes, ["tench, Tinca tinca", "crane", "crane", "dog"])
     assert names[0] == "n01440764 tench, Tinca tinca" and names[3] == "dog"
     assert short_names(names) == ["tench", "crane (n02012849)", "crane (n03126707)", "dog"]
+
+
+def test_names_stay_on_one_line():
+    assert short_names(["new\nline", "a"]) == [r"'new\nline'", "a"]
