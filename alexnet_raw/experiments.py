@@ -120,7 +120,7 @@ EXPERIMENTS = {
         "sooner than with tanh, each with its own best learning rate.",
         {"ReLU": with_neuron("relu"), "tanh": with_neuron("tanh[1,1]")},
         net="cifar10-quick",
-        rates=(0.002, 0.001, 0.004),
+        rates=(0.002, 0.004, 0.008),
         target=0.25,
     ),
     "lrn": Experiment(

@@ -15,7 +15,7 @@ from alexnet_raw.parameters import Parameter
 
 Record = dict[str, Any]
 BATCHES = 100  # of training, in a record of batches.jsonl
-WATCHED = 5000  # steps, after which a loss must have fallen; the authors' nets needed fewer
+WATCHED = 5000  # steps, in which the loss of a net that learns has long fallen
 
 
 class Metrics:

@@ -39,7 +39,7 @@ def add(command: argparse.ArgumentParser) -> None:
         metavar="LIST",
         type=rates,
         help="learning rates to choose the best of, for each variant (default: fig1: "
-        "0.002,0.001,0.004; else the net's own)",
+        "0.002,0.004,0.008; else the net's own)",
     )
     command.add_argument(
         "--seeds",
