@@ -17,7 +17,7 @@ them: a table and a plot. What is finished is kept; run the same command again t
 EPILOG = """\
 examples:
   alexnet-raw experiment towers                                    small nets on the embedded set
-  alexnet-raw experiment fig1 --data cifar10                       figure 1, about an hour on two cores
+  alexnet-raw experiment fig1 --data cifar10                       figure 1, within an hour on two cores
   alexnet-raw experiment lrn --data cifar10 --rates 0.01,0.02 --seeds 1,2,3
   alexnet-raw experiment depth --net alexnet --data imagenet --devices cuda:0
 

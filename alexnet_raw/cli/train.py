@@ -60,10 +60,10 @@ FIXED = {  # what a resumed run keeps
     "--checkpoint": "checkpoint",
 }
 
-CHANGEABLE = ("epochs", "lr", "schedule", "data", "save_every", "save_minutes", "keep") + (
-    "tensorboard",
-    "show_weights",
-)  # settings
+CHANGEABLE = (  # settings that a resumed run may change
+    *("epochs", "lr", "schedule", "data"),
+    *("save_every", "save_minutes", "keep", "tensorboard", "show_weights"),
+)
 
 
 def add(command: argparse.ArgumentParser) -> None:
