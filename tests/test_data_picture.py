@@ -161,6 +161,18 @@ def test_exif_orientation(kind, orientation):
     assert difference(got, want) <= 6
 
 
+@pytest.mark.parametrize("before", [b"\xff\xda", b"\xff\xe1\0\2", b"Exif\0\0", bytes(65000)])
+def test_exif_is_found_behind_any_other_segment(before):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    stored = encode(smooth(40, 60), "JPEG", exif=exif)
+    comment = b"\xff\xfe" + struct.pack(">H", 2 + len(before)) + before
+    got = picture.prepare(stored[:2] + comment + stored[2:], SIZE)
+    assert np.array_equal(got, picture.prepare(stored, SIZE))
+    plain = picture.prepare(encode(smooth(40, 60), "JPEG"), SIZE)
+    assert np.array_equal(got, plain[::-1, ::-1])
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_damaged_exif_does_not_lose_the_picture():
     data = encode(smooth(40, 40), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff garbage")

@@ -108,7 +108,8 @@ def _decode_jpeg(data: bytes, size: int) -> tuple[np.ndarray, int]:
     """By simplejpeg, or by Pillow what that refuses: CMYK, and damage, which Pillow either forgives
     or explains. Both shrink while they decode, by 2 or more, as long as `size` pixels remain.
     """
-    orientation = _orientation(JpegImageFile(BytesIO(data))) if b"Exif\0\0" in data else 1
+    has_exif = data.find(b"Exif\0\0", 0, _before_scans(data)) >= 0
+    orientation = _orientation(JpegImageFile(BytesIO(data))) if has_exif else 1
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
         _check_jpeg_size(width, height)
@@ -121,6 +122,14 @@ def _decode_jpeg(data: bytes, size: int) -> tuple[np.ndarray, int]:
         image.draft(image.mode, (size, size))
         pixels = np.asarray(image.convert("RGB"))
     return pixels, orientation
+
+
+def _before_scans(data: bytes) -> int:
+    """The length of a JPEG's segments before its pixels, which nobody need search; of all, in doubt."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return at if data[at : at + 2] == b"\xff\xda" else len(data)
 
 
 def _check_jpeg_size(width: int, height: int) -> None:

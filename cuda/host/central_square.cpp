@@ -1,75 +1,149 @@
 // Resampling with a triangle filter that widens by the scale where it shrinks: what Pillow calls
-// BILINEAR, several times as fast. It is separable: for each row of the output the rows of the picture
-// are summed first, in vectors along the row, then the columns of that one row, its colours at once.
-// Rounded once, at the end.
+// BILINEAR, several times as fast. It is separable: for some rows of the output at a time, one in each
+// lane of a vector, the rows of the picture are summed first, then the columns. Rounded once, at the
+// end.
 #include "central_square.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 #include <vector>
+
+#include "../core/lanes.h"
 
 namespace {
 
-constexpr int kColours = 3, kRows = 4;
-typedef float Pixel __attribute__((vector_size(16)));  // red, green, blue and whatever follows
-typedef uint8_t Bytes __attribute__((vector_size(16)));
+// Bytes are moved between rows and lanes four at a time, as words.
+typedef uint32_t Words __attribute__((vector_size(sizeof(CpuLanes))));
+constexpr int kColours = 3, kWord = 4, kBlock = kWord * kCpuLanes;  // bytes of a word, of a vector
+
+constexpr int kAhead = 128;  // bytes of many rows are read by turns, which no hardware sees coming
 
 // Added to 0..255, this leaves no place for a fraction: the lowest byte of the sum is the whole number.
 constexpr float kRounds = 1 << 23;
 
-Bytes low_bytes(Pixel pixel) {
-    return __builtin_shuffle((Bytes)pixel, Bytes{0, 4, 8, 12});
-}
-
-// For each position of the output the places of the picture that it is made of, along one axis.
+// For each position of the output the `taps` places of the picture that it is made of, along one axis.
 struct Filter {
-    struct Window {
-        int begin, end;
-        const float* weights;
-    };
-
     // The square begins at (length - side) / 2; windows may look beyond it, not beyond the picture.
-    Filter(int length, int side, int size) : windows_(size) {
+    Filter(int length, int side, int size) : begin(size) {
         const double scale = double(side) / size, support = std::max(scale, 1.0);
-        const int most = int(2 * support) + 2;
-        weights_.resize(size_t(size) * most);
+        taps = std::min(length, int(std::ceil(2 * support)));
+        weights.resize(size_t(size) * taps);
+        std::vector<double> triangle(taps);
         for (int i = 0; i < size; ++i) {
             const double centre = (length - side) / 2.0 + (i + 0.5) * scale;
-            const int begin = std::max(0, int(centre - support + 0.5));
-            const int end = std::min(length, int(centre + support + 0.5));
-            float* weights = &weights_[size_t(i) * most];
+            begin[i] = std::clamp(int(centre - support + 0.5), 0, length - taps);
             double total = 0;
-            for (int pass = 0; pass < 2; ++pass)
-                for (int p = begin; p < end; ++p) {
-                    const double distance = std::abs(p + 0.5 - centre) / support;
-                    const double weight = std::max(0.0, 1 - distance);
-                    if (pass == 0)
-                        total += weight;
-                    else
-                        weights[p - begin] = float(weight / total);
-                }
-            windows_[i] = {begin, end, weights};
+            for (int t = 0; t < taps; ++t) {
+                triangle[t] = std::max(0.0, support - std::abs(begin[i] + t + 0.5 - centre));
+                total += triangle[t];
+            }
+            const double share = 1 / total;
+            for (int t = 0; t < taps; ++t) weights[size_t(i) * taps + t] = float(triangle[t] * share);
         }
     }
 
-    const Window& operator[](int i) const { return windows_[i]; }
-    int begin() const { return windows_.front().begin; }
-    int end() const { return windows_.back().end; }
+    const float* weights_of(int i) const { return &weights[size_t(i) * taps]; }
+    int size() const { return int(begin.size()); }
 
-   private:
-    std::vector<Window> windows_;
-    std::vector<float> weights_;
+    int taps;
+    std::vector<int> begin;
+    std::vector<float> weights;
 };
 
-// sum (count) = sum of weights[r] * rows[r] (count), rows `pitch` apart.
-void sum_rows(float* __restrict sum, const uint8_t* __restrict rows, size_t pitch,
-              const Filter::Window& window, int count) {
-    for (int x = 0; x < count; ++x) sum[x] = window.weights[0] * rows[x];
-    for (int r = 1; r < window.end - window.begin; ++r) {
-        const uint8_t* __restrict row = rows + r * pitch;
-        const float weight = window.weights[r];
-        for (int x = 0; x < count; ++x) sum[x] += weight * row[x];
+// Calls f(taps): for the usual numbers a constant, by which f's short loops unroll.
+template <class F>
+void with_taps(int taps, F f) {
+    switch (taps) {
+        case 2: return f(std::integral_constant<int, 2>());
+        case 3: return f(std::integral_constant<int, 3>());
+        case 4: return f(std::integral_constant<int, 4>());
+        default: return f(taps);
+    }
+}
+
+// A vector of bytes, or fewer and then zeros.
+CpuLanes load_bytes(const uint8_t* p, int bytes) {
+    CpuLanes v = {};
+    if (bytes >= kBlock)
+        memcpy(&v, p, kBlock);
+    else
+        memcpy(&v, p, bytes);
+    return v;
+}
+
+// columns[x] = in lane r byte x of row y + r of the output, before its columns are summed. Each tap's
+// rows are turned into lanes while they still are bytes, four in a float's place.
+//   inp      the picture, from the first of `count` bytes of a row     columns  as many, or a block
+//   scratch  taps * (kCpuLanes + 1)
+template <class Taps>
+void sum_rows(CpuLanes* columns, const uint8_t* inp, size_t pitch, int count, const Filter& filter,
+              int y, Taps taps, CpuLanes* scratch) {
+    const uint8_t* rows[kCpuLanes];
+    CpuLanes *weights = scratch, *turned = scratch + taps;
+    for (int r = 0; r < kCpuLanes; ++r) {
+        const int row = std::min(y + r, filter.size() - 1);
+        rows[r] = inp + filter.begin[row] * pitch;
+        for (int t = 0; t < taps; ++t) weights[t][r] = filter.weights_of(row)[t];
+    }
+    for (int block = 0; block < count; block += kBlock) {
+        const int x = std::max(0, std::min(block, count - kBlock));
+        for (int t = 0; t < taps; ++t) {
+            CpuLanes square[kCpuLanes];
+            for (int r = 0; r < kCpuLanes; ++r) {
+                const uint8_t* p = rows[r] + t * pitch + x;
+                square[r] = load_bytes(p, count);
+                __builtin_prefetch(p + kAhead);
+            }
+            transpose(square);
+            for (int i = 0; i < kCpuLanes; ++i) turned[t * kCpuLanes + i] = square[i];
+        }
+        for (int i = 0; i < kCpuLanes; ++i) {
+            CpuLanes sums[kWord] = {};
+            for (int t = 0; t < taps; ++t) {
+                const Words words = (Words)turned[t * kCpuLanes + i];
+    UNROLL for (int k = 0; k < kWord; ++k) {
+                    const Words bytes = words >> 8 * k & 255;
+                    sums[k] += weights[t] * __builtin_convertvector((CpuIndices)bytes, CpuLanes);
+                }
+            }
+            for (int k = 0; k < kWord; ++k) columns[x + i * kWord + k] = sums[k];
+        }
+    }
+}
+
+// words[w] = in lane r bytes 4w .. 4w + 3 of that row of the output; four pixels make three words.
+template <class Taps>
+void sum_columns(Words* words, const CpuLanes* columns, const Filter& filter, Taps taps) {
+    for (int x = 0; x < filter.size(); x += kWord) {
+        Words rounded[kColours] = {};
+        UNROLL for (int i = 0; i < kWord; ++i) {
+            const int pixel = std::min(x + i, filter.size() - 1);
+            const CpuLanes* p = columns + (filter.begin[pixel] - filter.begin[0]) * kColours;
+            const float* weights = filter.weights_of(pixel);
+            CpuLanes sums[kColours] = {};
+            for (int t = 0; t < taps; ++t)
+                UNROLL for (int c = 0; c < kColours; ++c) sums[c] += weights[t] * p[t * kColours + c];
+            UNROLL for (int c = 0; c < kColours; ++c) {
+                const int byte = i * kColours + c;
+                rounded[byte / kWord] |= ((Words)(sums[c] + kRounds) & 255) << 8 * (byte % kWord);
+            }
+        }
+        for (int c = 0; c < kColours; ++c) *words++ = rounded[c];
+    }
+}
+
+void store_rows(uint8_t* out, size_t pitch, int rows, const Words* words) {
+    for (size_t x = 0; x < pitch; x += kBlock) {
+        CpuLanes square[kCpuLanes];
+        for (int i = 0; i < kCpuLanes; ++i) square[i] = (CpuLanes)*words++;
+        transpose(square);
+        for (int r = 0; r < rows; ++r)
+            if (x + kBlock <= pitch)
+                memcpy(out + r * pitch + x, &square[r], kBlock);
+            else
+                memcpy(out + r * pitch + x, &square[r], pitch - x);
     }
 }
 
@@ -78,33 +152,19 @@ void sum_rows(float* __restrict sum, const uint8_t* __restrict rows, size_t pitc
 void central_square(uint8_t* out, const uint8_t* inp, int size, int height, int width) {
     const int side = std::min(height, width);
     const Filter vertical(height, side, size), horizontal(width, side, size);
-    const int left = horizontal.begin(), count = (horizontal.end() - left) * kColours;
+    const int left = horizontal.begin.front(), right = horizontal.begin.back() + horizontal.taps;
+    const int count = (right - left) * kColours;
     const size_t pitch = size_t(width) * kColours, out_pitch = size_t(size) * kColours;
-    // Rows by fours, whose sums along x are independent. A pixel is loaded and stored as four values.
-    std::vector<float> summed(kRows * (count + 1));
-    std::vector<uint8_t> scaled(kRows * (out_pitch + 1));
-    for (int y = 0; y < size; y += kRows) {
-        const int rows = std::min(kRows, size - y);
-        for (int r = 0; r < rows; ++r) {
-            const Filter::Window& window = vertical[y + r];
-            sum_rows(&summed[r * (count + 1)], inp + window.begin * pitch + left * kColours, pitch,
-                     window, count);
-        }
-        for (int x = 0; x < size; ++x) {
-            const Filter::Window& window = horizontal[x];
-            Pixel sums[kRows] = {};
-            for (int c = window.begin; c < window.end; ++c)
-                for (int r = 0; r < kRows; ++r) {
-                    Pixel pixel;
-                    memcpy(&pixel, &summed[r * (count + 1) + (c - left) * kColours], sizeof pixel);
-                    sums[r] += window.weights[c - window.begin] * pixel;
-                }
-            for (int r = 0; r < kRows; ++r) {
-                const Bytes rounded = low_bytes(sums[r] + kRounds);
-                memcpy(&scaled[r * (out_pitch + 1) + x * kColours], &rounded, 4);
-            }
-        }
-        for (int r = 0; r < rows; ++r)
-            memcpy(out + (y + r) * out_pitch, &scaled[r * (out_pitch + 1)], out_pitch);
+    std::vector<CpuLanes> columns(std::max(count, kBlock)), scratch(vertical.taps * (kCpuLanes + 1));
+    std::vector<Words> words(out_pitch / kWord + kCpuLanes + kColours);
+    for (int y = 0; y < size; y += kCpuLanes) {
+        with_taps(vertical.taps, [&](auto taps) {
+            sum_rows(columns.data(), inp + left * kColours, pitch, count, vertical, y, taps,
+                     scratch.data());
+        });
+        with_taps(horizontal.taps, [&](auto taps) {
+            sum_columns(words.data(), columns.data(), horizontal, taps);
+        });
+        store_rows(out + y * out_pitch, out_pitch, std::min(kCpuLanes, size - y), words.data());
     }
 }
