@@ -33,7 +33,7 @@ _SETTINGS: dict[str, Any] = {
     **dict.fromkeys(("scale", "power", "min_div", "keep", "stdev"), Real),
     **dict.fromkeys(("rate", "momentum", "decay", "coeff", "least", "most"), Real),
     **dict.fromkeys(("accumulate", "inverted", "blocked", "center", "centred"), _BOOL),
-    **{"kind": str, "neuron": Neuron},
+    **{"kind": str, "algorithm": str, "neuron": Neuron},
 }
 
 _OPTIONAL = ("bias", "targets", "given")
@@ -92,6 +92,7 @@ def conv_forward(
     groups: int = 1,
     neuron: Neuron = IDENT,
     accumulate: bool = False,
+    algorithm: str = "auto",
 ) -> None:
     """out = f(weights * inp + bias), or f(out + weights * inp + bias) with ``accumulate``.
 
@@ -104,6 +105,9 @@ def conv_forward(
             filters / groups consecutive filters, sees channel group g only.
         bias: (filters,).
         padding: rows and columns of zeros around the picture, fewer than the filter has.
+        algorithm: "direct" sums all products; "winograd" (stride 1, filters of 3 x 3 or 5 x 5) needs
+            2.6 to 2.8 times fewer multiplications, with rounding errors of some 1e-6 of the sum of
+            their magnitudes; "auto" takes what is faster, on a GPU always "direct".
     """
     _call(
         "conv_forward",
@@ -113,6 +117,7 @@ def conv_forward(
         groups=groups,
         neuron=neuron,
         accumulate=accumulate,
+        algorithm=algorithm,
     )
 
 
@@ -125,10 +130,11 @@ def conv_backward_data(
     padding: int = 0,
     groups: int = 1,
     accumulate: bool = False,
+    algorithm: str = "auto",
 ) -> None:
     """The gradient of the input, from that of the output before the neuron.
 
-    Shapes are those of `conv_forward`.
+    Shapes and settings are those of `conv_forward`.
     """
     _call(
         "conv_backward_data",
@@ -137,6 +143,7 @@ def conv_backward_data(
         padding=padding,
         groups=groups,
         accumulate=accumulate,
+        algorithm=algorithm,
     )
 
 
@@ -149,8 +156,10 @@ def conv_backward_weights(
     padding: int = 0,
     groups: int = 1,
     accumulate: bool = False,
+    algorithm: str = "auto",
 ) -> None:
-    """The gradient of the weights, summed over the images; shapes are those of `conv_forward`."""
+    """The gradient of the weights, summed over the images; shapes and settings are those of
+    `conv_forward`."""
     _call(
         "conv_backward_weights",
         {"dweights": dweights, "inp": inp, "dout": dout},
@@ -158,6 +167,7 @@ def conv_backward_weights(
         padding=padding,
         groups=groups,
         accumulate=accumulate,
+        algorithm=algorithm,
     )
 
 

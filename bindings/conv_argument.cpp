@@ -1,5 +1,13 @@
 #include "conv_argument.h"
 
+ConvAlgorithm algorithm_argument(const std::string& name) {
+    if (name == "auto") return ConvAlgorithm::automatic;
+    if (name == "direct") return ConvAlgorithm::direct;
+    check_setting(name == "winograd",
+                  "algorithm must be 'auto', 'direct' or 'winograd', got '" + name + "'");
+    return ConvAlgorithm::winograd;
+}
+
 ConvSize conv_size(const ArrayArgument& inp, const ArrayArgument& weights, const ArrayArgument& out,
                    const Geometry& g) {
     constexpr int kLargestStride = 1 << 15;
@@ -19,7 +27,8 @@ ConvSize conv_size(const ArrayArgument& inp, const ArrayArgument& weights, const
                         weights.dim(bank + 2),
                         g.stride,
                         g.padding,
-                        g.groups};
+                        g.groups,
+                        g.algorithm};
     check_setting(g.padding >= 0 && g.padding < s.filter_height && g.padding < s.filter_width,
                   "padding must be at least 0 and smaller than the filter, got " +
                       std::to_string(g.padding) + " for " + weights.describe());
@@ -42,6 +51,9 @@ ConvSize conv_size(const ArrayArgument& inp, const ArrayArgument& weights, const
         out, {s.filters, pixels(s.height, s.filter_height), pixels(s.width, s.filter_width), s.images},
         "(filters, height, width, images) with 1 + ceil((2 * padding + size - filter) / stride) "
         "pixels");
+    check_setting(g.algorithm != ConvAlgorithm::winograd || s.suits_winograd(),
+                  "algorithm='winograd' needs stride 1 and filters of 3 x 3 or 5 x 5, got stride " +
+                      std::to_string(g.stride) + " and " + weights.describe());
     // Kernels count a product's rows and columns in ints, rounded up to whole lane groups.
     auto countable = [](index_t pixels, index_t each) {
         constexpr index_t kMostLanes = 16;

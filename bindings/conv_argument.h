@@ -5,7 +5,11 @@
 
 struct Geometry {
     int stride, padding, groups;
+    ConvAlgorithm algorithm = ConvAlgorithm::automatic;
 };
+
+// "auto", "direct" or "winograd", or ValueError.
+ConvAlgorithm algorithm_argument(const std::string& name);
 
 // The sizes that the arrays of one call agree on, or ValueError. weights (channels / groups, filter
 // height, filter width, filters), or a bank of these for each output position.

@@ -27,20 +27,33 @@ CASES = [
     (2, 4, 6, 7, 8, 1, 2, 0, 1),  # stride beyond the filter: pixels without any tap
     (9, 130, 3, 3, 140, 5, 1, 2, 1),  # ragged last tiles of rows; several steps of depth in each block
     (32, 40, 2, 2, 270, 2, 1, 0, 2),
+    (128, 2, 24, 23, 3, 3, 1, 1, 1),  # more strips of winograd than a GPU has blocks at a time
+    (7, 40, 12, 11, 56, 5, 1, 2, 1),  # several chunks of winograd's weights pass on a CPU
+    (3, 4, 10, 9, 9, 3, 1, 0, 1),
+    (10, 7, 6, 14, 5, 5, 1, 4, 1),
 ]
 
 
+def suits_winograd(k: int, stride: int) -> bool:
+    return stride == 1 and k in (3, 5)
+
+
+ALL_CASES = [(case, "direct") for case in CASES]
+ALL_CASES += [(case, "winograd") for case in CASES if suits_winograd(case[5], case[6])]
+
+
 def case_id(case) -> str:
-    return "n{}-c{}-{}x{}-f{}-k{}-s{}-p{}-g{}".format(*case)
+    return "n{}-c{}-{}x{}-f{}-k{}-s{}-p{}-g{}".format(*case[0]) + f"-{case[1]}"
 
 
-@pytest.fixture(params=CASES, ids=case_id)
+@pytest.fixture(params=ALL_CASES, ids=case_id)
 def case(request, rng):
-    n, c, h, w, f, k, stride, padding, groups = request.param
+    (n, c, h, w, f, k, stride, padding, groups), algorithm = request.param
     settings = {"stride": stride, "padding": padding, "groups": groups}
     out_shape = (f, conv_output_size(h, k, stride, padding), conv_output_size(w, k, stride, padding), n)
     return {
         "settings": settings,
+        "algorithm": algorithm,
         "inp": rng.standard_normal((c, h, w, n), np.float32),
         "weights": rng.standard_normal((c // groups, k, k, f), np.float32),
         "bias": rng.standard_normal(f, np.float32),
@@ -52,7 +65,8 @@ def case(request, rng):
 def test_forward(guarded, case, neuron):
     out = guarded.out(*case["dout"].shape)
     args = [case[k] for k in ("inp", "weights", "bias")]
-    ops.conv_forward(out, *map(guarded.inp, args), neuron=neuron, **case["settings"])
+    how = {**case["settings"], "algorithm": case["algorithm"]}
+    ops.conv_forward(out, *map(guarded.inp, args), neuron=neuron, **how)
     assert_close(out, reference.forward(*args, **case["settings"], neuron=neuron))
 
 
@@ -61,7 +75,8 @@ def test_forward_accumulates_before_bias_and_neuron(guarded, case):
     first = case["dout"]
     out = guarded.inp(first)
     args = [case[k] for k in ("inp", "weights", "bias")]
-    ops.conv_forward(out, *map(guarded.inp, args), neuron=RELU, accumulate=True, **case["settings"])
+    how = {**case["settings"], "algorithm": case["algorithm"]}
+    ops.conv_forward(out, *map(guarded.inp, args), neuron=RELU, accumulate=True, **how)
     want = reference.forward(*args, **case["settings"], neuron=IDENT) + first
     assert_close(out, np.maximum(want, 0))
 
@@ -71,7 +86,8 @@ def test_backward_data(guarded, case, rng, accumulate):
     was = rng.standard_normal(case["inp"].shape, np.float32)
     dinp = guarded.inp(was) if accumulate else guarded.out(*was.shape)
     dout, weights = guarded.inp(case["dout"]), guarded.inp(case["weights"])
-    ops.conv_backward_data(dinp, dout, weights, accumulate=accumulate, **case["settings"])
+    how = {**case["settings"], "algorithm": case["algorithm"]}
+    ops.conv_backward_data(dinp, dout, weights, accumulate=accumulate, **how)
     want = reference.backward_data(case["dout"], case["weights"], was.shape, **case["settings"])
     assert_close(dinp, want + was if accumulate else want)
 
@@ -81,40 +97,63 @@ def test_backward_weights(guarded, case, rng, accumulate):
     was = rng.standard_normal(case["weights"].shape, np.float32)
     dweights = guarded.inp(was) if accumulate else guarded.out(*was.shape)
     inp, dout = guarded.inp(case["inp"]), guarded.inp(case["dout"])
-    ops.conv_backward_weights(dweights, inp, dout, accumulate=accumulate, **case["settings"])
+    how = {**case["settings"], "algorithm": case["algorithm"]}
+    ops.conv_backward_weights(dweights, inp, dout, accumulate=accumulate, **how)
     want = reference.backward_weights(case["inp"], case["dout"], was.shape, **case["settings"])
     assert_close(dweights, want + was if accumulate else want)
 
 
-def test_one_layer_of_alexnet(guarded, rng):
+@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+def test_one_layer_of_alexnet(guarded, rng, algorithm):
     """conv3 of one tower at its true width, four images."""
     settings = {"stride": 1, "padding": 1, "groups": 1}
+    how = {**settings, "algorithm": algorithm}
     inp = rng.standard_normal((256, 13, 13, 4), np.float32)
     weights = rng.standard_normal((256, 3, 3, 192), np.float32)
     dout = rng.standard_normal((192, 13, 13, 4), np.float32)
     out, dinp, dweights = guarded.out(*dout.shape), guarded.out(*inp.shape), guarded.out(*weights.shape)
     i, w, d = map(guarded.inp, (inp, weights, dout))
-    ops.conv_forward(out, i, w, **settings)
-    ops.conv_backward_data(dinp, d, w, **settings)
-    ops.conv_backward_weights(dweights, i, d, **settings)
+    ops.conv_forward(out, i, w, **how)
+    ops.conv_backward_data(dinp, d, w, **how)
+    ops.conv_backward_weights(dweights, i, d, **how)
     assert_close(out, reference.forward(inp, weights, None, **settings, neuron=IDENT))
     assert_close(dinp, reference.backward_data(dout, weights, inp.shape, **settings))
     assert_close(dweights, reference.backward_weights(inp, dout, weights.shape, **settings))
 
 
-def test_threads_do_not_change_a_bit(rng, cpu):
+@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+def test_threads_do_not_change_a_bit(rng, cpu, algorithm):
     inp, weights = rng.standard_normal((3, 9, 9, 33)), rng.standard_normal((3, 3, 3, 300))
+    how = {"padding": 1, "algorithm": algorithm}
     results = []
     for threads in (1, 2, 3):
         cpu.module.set_threads(threads)
-        out = cpu.empty((300, 9, 9, 33))
-        arrays = [cpu.upload(a.astype(np.float32)) for a in (inp, weights)]
-        ops.conv_forward(out, *arrays, padding=1)
-        dweights = cpu.empty((3, 3, 3, 300))
-        ops.conv_backward_weights(dweights, arrays[0], out, padding=1)
-        results.append((out.numpy().tobytes(), dweights.numpy().tobytes()))
+        out, dinp, dweights = (
+            cpu.empty(shape) for shape in ((300, 9, 9, 33), inp.shape, weights.shape)
+        )
+        i, w = [cpu.upload(a.astype(np.float32)) for a in (inp, weights)]
+        ops.conv_forward(out, i, w, **how)
+        ops.conv_backward_data(dinp, out, w, **how)
+        ops.conv_backward_weights(dweights, i, out, **how)
+        results.append([a.numpy().tobytes() for a in (out, dinp, dweights)])
     cpu.module.set_threads(0)
     assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize(
+    "channels, filters, filter, size, faster",
+    [(48, 64, 5, 27, "winograd"), (96, 64, 3, 13, "winograd"), (3, 32, 5, 32, "direct")],
+)
+def test_the_faster_algorithm_is_taken(cpu, rng, channels, filters, filter, size, faster):
+    inp = cpu.upload(rng.standard_normal((channels, size, size, 8), np.float32))
+    weights = cpu.upload(rng.standard_normal((channels, filter, filter, filters), np.float32))
+    results = {}
+    for algorithm in ("auto", "direct", "winograd"):
+        out = cpu.empty((filters, size, size, 8))
+        ops.conv_forward(out, inp, weights, padding=filter // 2, algorithm=algorithm)
+        results[algorithm] = out.numpy().tobytes()
+    assert results["direct"] != results["winograd"]
+    assert results["auto"] == results[faster]
 
 
 def test_bad_arguments(cpu):
@@ -139,6 +178,12 @@ def test_bad_arguments(cpu):
         ({"inp": cpu.zeros((3, 5, 5, 0))}, {"padding": 1}, "inp is empty"),
         ({"bias": cpu.zeros(7)}, {"padding": 1}, "bias .*one bias per filter"),
         ({"out": a["inp"]}, {"padding": 1}, "out"),
+        ({}, {"padding": 1, "algorithm": "fft"}, "'auto', 'direct' or 'winograd', got 'fft'"),
+        (
+            {"out": cpu.zeros((8, 3, 3, 2))},
+            {"padding": 1, "stride": 2, "algorithm": "winograd"},
+            "algorithm='winograd' needs stride 1 and filters of 3 x 3 or 5 x 5, got stride 2",
+        ),
     ]:
         with pytest.raises(ValueError, match=message):
             ops.conv_forward(**{**a, **change}, **settings)

@@ -113,6 +113,14 @@ __device__ __forceinline__ V add_rounded(V was, V result) {
 #endif
 }
 
+template <class V>
+__device__ __forceinline__ float lane(V v, [[maybe_unused]] int i) {
+    if constexpr (lane_count<V> == 1)
+        return v;
+    else
+        return v[i];
+}
+
 // The value whose lane i is f(i).
 template <class V, class F>
 __device__ __forceinline__ V make_lanes(F f) {

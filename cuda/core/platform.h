@@ -36,6 +36,13 @@ __device__ T* dynamic_shared() {
 
 #endif
 
+// Asks for the cache line at an address that will be read soon; it need not be valid.
+__device__ __forceinline__ void prefetch([[maybe_unused]] const float* p) {
+#ifndef ALEXNET_RAW_CUDA
+    __builtin_prefetch(p);
+#endif
+}
+
 // Counts elements of whole arrays. Bindings refuse arrays of 2^31 elements or more, so that an
 // `int` holds any one offset; sums and products of offsets are formed in this type.
 using index_t = int64_t;

@@ -38,6 +38,10 @@ struct ForGpu {
     static constexpr int run = 1;             // neighbouring lane groups of one thread in lrn and pool
     static constexpr int pixels = 1;          // pixels of one thread in pool
     static constexpr int split_blocks = 256;  // cut a product's depth until it has so many blocks
+    static constexpr bool winograd = false;   // on request only: never timed on a GPU
+    static constexpr int chunk_bytes = 256 << 20;
+    static constexpr int strip = 16, strip_rows = 64, strip_blocks = 264;
+    static constexpr bool strip_in_shared = false;
     using Conv = Tile<V, 128, 128, 16, 8, 8, 8, 8, 4, 4>;
     using Local = Tile<V, 64, 128, 16, 8, 8, 8, 8, 4, 4>;         // rows filters or channels
     using LocalWeights = Tile<V, 128, 64, 16, 8, 8, 8, 8, 4, 4>;  // columns filters
@@ -60,6 +64,12 @@ struct ForCpu {
 #endif
     using Local = Conv;
     using LocalWeights = Conv;
+    // Winograd's algorithm: values that the weights' pass keeps at a time; columns of a strip, and rows
+    // of pictures made of it at a time, both in the core's cache.
+    static constexpr bool winograd = true;
+    static constexpr int chunk_bytes = 2 << 20;
+    static constexpr int strip = Conv::RN * lane_count<V>, strip_rows = 48, strip_blocks = 0;
+    static constexpr bool strip_in_shared = true;
 };
 #endif
 

@@ -1,4 +1,5 @@
-// Convolution and its two gradients, as implicit matrix products over tiles (conv.h, tile_loop.h).
+// Convolution and its two gradients, as implicit matrix products over tiles (conv.h, tile_loop.h); or,
+// where that is faster, by Winograd's algorithm (winograd.cu).
 //
 //   inp      (channels, height, width, images)
 //   weights  (channels / groups, filter_height, filter_width, filters)
@@ -15,25 +16,11 @@
 
 #include "../core/launch.h"
 #include "../core/tile_loop.h"
+#include "epilogue.h"
 #include "ops.h"
+#include "winograd.h"
 
 namespace {
-
-// What becomes of a product's element: [+ what was there] + bias, then the neuron.
-struct Epilogue {
-    bool accumulate;
-    const float* bias;  // one per row, or null
-    Neuron neuron;
-
-    template <class V>
-    __device__ __forceinline__ V operator()(V sum, const float* was, index_t count, int row) const {
-        if (accumulate) sum = load<V>(was, count) + sum;
-        if (bias) sum += splat<V>(bias[row]);
-        return activate(neuron, sum);
-    }
-};
-
-constexpr Neuron kIdent = {NeuronKind::ident, 1.f, 1.f};
 
 // A product cut into tiles: rows x columns, `depth` deep, for each of `groups`.
 struct Product {
@@ -326,9 +313,19 @@ void for_each_phase(const ConvSize& s, const Use& use) {
         }
 }
 
+bool by_winograd(const ConvSize& s) {
+    if (s.algorithm != ConvAlgorithm::automatic) return s.algorithm == ConvAlgorithm::winograd;
+    bool faster = false;
+    tuned([&](auto tuning) {
+        faster = decltype(tuning)::winograd && s.suits_winograd() && winograd_pays(s);
+    });
+    return faster;
+}
+
 }  // namespace
 
 index_t conv_forward_workspace(const ConvSize& s) {
+    if (by_winograd(s)) return winograd_forward_workspace(s);
     index_t floats = 0;
     tuned([&](auto tuning) {
         using T = decltype(tuning);
@@ -341,6 +338,8 @@ index_t conv_forward_workspace(const ConvSize& s) {
 
 void conv_forward(float* out, const float* inp, const float* weights, const float* bias,
                   float* workspace, const ConvSize& s, Neuron neuron, bool accumulate, Stream stream) {
+    if (by_winograd(s))
+        return winograd_forward(out, inp, weights, bias, workspace, s, neuron, accumulate, stream);
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         const ColumnMap map(s.images, s.out_height, s.out_width, T::Conv::L);
@@ -356,6 +355,7 @@ void conv_forward(float* out, const float* inp, const float* weights, const floa
 }
 
 index_t conv_backward_data_workspace(const ConvSize& s) {
+    if (by_winograd(s)) return winograd_backward_data_workspace(s);
     index_t floats = 0;
     tuned([&](auto tuning) {
         using T = decltype(tuning);
@@ -368,6 +368,7 @@ index_t conv_backward_data_workspace(const ConvSize& s) {
 
 void conv_backward_data(float* dinp, const float* dout, const float* weights, float* workspace,
                         const ConvSize& s, bool accumulate, Stream stream) {
+    if (by_winograd(s)) return winograd_backward_data(dinp, dout, weights, workspace, s, accumulate, stream);
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         for_each_phase<T>(s, [&](const Phase& phase, const Product& product, const ColumnMap& map,
@@ -384,6 +385,7 @@ void conv_backward_data(float* dinp, const float* dout, const float* weights, fl
 }
 
 index_t conv_backward_weights_workspace(const ConvSize& s) {
+    if (by_winograd(s)) return winograd_backward_weights_workspace(s);
     index_t floats = 0;
     tuned([&](auto tuning) {
         using T = decltype(tuning);
@@ -396,6 +398,7 @@ index_t conv_backward_weights_workspace(const ConvSize& s) {
 
 void conv_backward_weights(float* dweights, const float* inp, const float* dout, float* workspace,
                            const ConvSize& s, bool accumulate, Stream stream) {
+    if (by_winograd(s)) return winograd_backward_weights(dweights, inp, dout, workspace, s, accumulate, stream);
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         const ColumnMap map(s.images, s.out_height, s.out_width, T::Conv::L);
