@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import difflib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -106,7 +107,7 @@ class Keys:
         return self._least(key, [self._get(key, default, int, "a whole number")], least)[0]
 
     def number(self, key: str, default: Any = REQUIRED, least: float | None = None) -> float:
-        return self._least(key, [self._get(key, default, float, "a number")], least)[0]
+        return self._least(key, [self._get(key, default, _number, "a number")], least)[0]
 
     def flag(self, key: str, default: Any = REQUIRED) -> bool:
         return self._get(key, default, lambda text: FLAGS[text.lower()], "0 or 1")
@@ -138,7 +139,7 @@ class Keys:
     def numbers(
         self, key: str, count: int, default: Any = REQUIRED, least: float | None = None
     ) -> list[float]:
-        return self._least(key, self._list(key, count, default, float, "numbers"), least)
+        return self._least(key, self._list(key, count, default, _number, "numbers"), least)
 
     def parsed(self, key: str, parse: Callable[[str], Any], default: Any = REQUIRED) -> Any:
         """What `parse` makes of the text; its ValueError is reported with file and section."""
@@ -195,6 +196,13 @@ class Keys:
             if least is not None and value is not None and not value >= least:
                 raise self.error(key, f"is {value}, but must be at least {least}")
         return values
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
 
 
 def _split(text: str) -> list[str]:
