@@ -21,27 +21,25 @@ class LayerFileError(ValueError):
     """A layer or parameter file that cannot be used; the message says where and what to do."""
 
 
-def read_ini(
-    text: str, file: str, fold_case: bool = True, notes: list[str] | None = None
-) -> dict[str, dict[str, str]]:
+def read_ini(text: str, file: str, notes: list[str] | None = None) -> dict[str, dict[str, str]]:
     """Section name -> key in lower case -> value, in file order. `file` is used in errors.
 
-    Without fold_case keys stay as they are written. As in cuda-convnet, sections of one name are one,
-    and of a key given twice the last counts: `notes` gets a sentence on that.
+    As in cuda-convnet, sections of one name are one, and of a key given twice the last counts: `notes`
+    gets a sentence on that.
     """
     try:
-        parser = _parse(text, file, fold_case, strict=True)
+        parser = _parse(text, file, strict=True)
     except (configparser.DuplicateSectionError, configparser.DuplicateOptionError) as e:
         what = "a second section of this name adds to the first"
         if isinstance(e, configparser.DuplicateOptionError):
             what = f"{e.option} is given twice: this one counts"
         if notes is not None:
             notes.append(f"{file} [{e.section}] line {e.lineno}: {what}")
-        parser = _parse(text, file, fold_case, strict=False)
+        parser = _parse(text, file, strict=False)
     return {name: dict(parser[name]) for name in parser.sections()}
 
 
-def _parse(text: str, file: str, fold_case: bool, strict: bool) -> configparser.ConfigParser:
+def _parse(text: str, file: str, strict: bool) -> configparser.ConfigParser:
     """Raises the errors of duplicates if strict, and LayerFileError for all others."""
     parser = configparser.ConfigParser(
         interpolation=None,
@@ -50,8 +48,6 @@ def _parse(text: str, file: str, fold_case: bool, strict: bool) -> configparser.
         default_section="",
         strict=strict,
     )
-    if not fold_case:
-        parser.optionxform = str
     try:
         parser.read_string(text.removeprefix("\ufeff"), file)
     except configparser.MissingSectionHeaderError as e:
