@@ -20,10 +20,10 @@ PER_INPUT = (
     *("initW", "initWFunc", "weightSource", "partialSum", "coeffs"),
     *("epsW", "momW", "wc", "wball", "wcNormMin", "wcNormMax"),
 )
-# How keys that are looked at here are written; files may have them in any case.
+# How keys are written here that have capitals; files may have them in any case.
 SPELLED = (
-    *("type", "inputs", "channels", "outputs", "sizeX", "outputsX", "neuron", "crop"),
-    *("epsB", "schedW", "schedB", "scale"),
+    *("dataIdx", "sizeX", "outputsX", "initB", "initBFunc", "initCFunc", "sharedBiases"),
+    *("epsB", "momB", "schedW", "schedB", "minDiv", "quantF", "quantB"),
     *PER_INPUT,
 )
 
