@@ -243,6 +243,14 @@ def test_ctrl_c_while_modules_load(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
+def test_ctrl_c_while_a_compiled_module_loads(monkeypatch):
+    def load(_):
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+    monkeypatch.setattr("alexnet_raw.cli.info.run", load)
+    assert main(["info"]) == 130
+
+
 def test_a_full_disk_is_one_line(workspace, tmp_path, capsys, monkeypatch):
     def full(handle):
         raise OSError(errno.ENOSPC, "No space left on device")
