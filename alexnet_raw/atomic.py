@@ -1,8 +1,9 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and folders that one process writes to at a time."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path to write to, which becomes ``path`` when the block ends.
 
     Then it is safe on the disk. If the block fails, what was at ``path`` stays and the temporary file
-    goes. Makes the folder.
+    goes; an OSError names ``path``. Makes the folder.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,6 +24,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
         _flush_to_disk(temporary)
         temporary.replace(path)
         _flush_to_disk(path.parent)
+    except OSError as error:
+        if error.filename is None or str(error.filename) == str(temporary):
+            error.filename = str(path)
+        raise
     finally:  # there after a failure, and where both were names of the same file
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -32,6 +37,23 @@ def write_text(path: str | Path, text: str) -> None:
     """A text file in UTF-8; what that cannot express is written as an escape."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def held(folder: Path, busy: Exception) -> Iterator[None]:
+    """Holds a folder that is there, until the block ends; the system lets it go with the process.
+
+    Raises ``busy`` where another process holds it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise busy from None
+        yield
+    finally:
+        os.close(handle)
 
 
 def _flush_to_disk(path: Path) -> None:

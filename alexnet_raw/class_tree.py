@@ -19,9 +19,9 @@ import numpy as np
 
 FILE_NAME = "tree.json"
 MISSING = (
-    f"a treefc layer needs the data set's tree of classes: a file {FILE_NAME} in its folder, or "
-    '--class-tree FILE, with a JSON object {"child": "parent", ...} of all classes, by their names, '
-    "and of the nodes above them"
+    f"a treefc layer needs the data set's tree of classes: a file {FILE_NAME} in its folder (for show "
+    'and check-grads: --class-tree FILE), with a JSON object {"child": "parent", ...} of all classes, '
+    "by their names, and of the nodes above them"
 )
 
 

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -102,7 +103,7 @@ class Confusion:
                 with file.open("wb") as out:
                     np.save(out, self.counts)
                 return
-            with file.open("w", newline="", encoding="utf-8") as out:
+            with _open_text(file) as out:
                 writer = csv.writer(out)
                 writer.writerow(["true class", *self.names])
                 counted = zip(self.names[: self.classes], self.counts, strict=False)
@@ -110,8 +111,13 @@ class Confusion:
 
     def write_table(self, path: str | Path) -> None:
         """The per-class table as CSV; errors in 0..1."""
-        with atomic.replacing(path) as file, file.open("w", newline="", encoding="utf-8") as out:
+        with atomic.replacing(path) as file, _open_text(file) as out:
             writer = csv.writer(out)
             writer.writerow(["class", "pictures", "top-1 error", "top-5 error"])
             for row in self.table():
                 writer.writerow([row.name, row.pictures, f"{row.top1:.6f}", f"{row.top5:.6f}"])
+
+
+def _open_text(path: Path) -> TextIO:
+    """For CSV in UTF-8; bytes of folders' names that are none are written as escapes."""
+    return path.open("w", newline="", encoding="utf-8", errors="backslashreplace")

@@ -119,7 +119,8 @@ class Runner:
             reached = epochs_to(history, self.experiment.target) is not None
             return self.experiment.target is not None and (reached or len(history) > limit)
 
-        if (folder / checkpoint.FILE_NAME).exists():
+        begun = (folder / checkpoint.FILE_NAME).exists()
+        if begun:
             saved = checkpoint.load_metadata(folder)["run"]
             self._check_same(folder, saved["settings"], settings)
             history = saved["history"]
@@ -134,7 +135,7 @@ class Runner:
             print(f"\n== {variant}, learning rate {settings.lr:g}, seed {settings.seed}", flush=True)
             run = (
                 Run.resume(folder, self.devices, self.threads, epochs=settings.epochs)
-                if history
+                if begun  # be it in the middle of its first epoch
                 else Run.start(settings, self.devices, folder, threads=self.threads)
             )
             if self.experiment.target is None and run.val_loader is None:

@@ -52,18 +52,22 @@ def without_normalisation(net: NetText) -> None:
 
 def without_overlap(net: NetText) -> None:
     """Pooling windows of 2x2 instead of 3x3 every 2 pixels, as many outputs as before."""
+    pools = net.layers("pool")
+    pools = [(n, keys) for n, (keys, _) in zip(pools, net.each(pools), strict=True)]
+    overlapping = [(n, keys) for n, keys in pools if (keys["sizeX"], keys["stride"]) == ("3", "2")]
+    if not overlapping:
+        raise ValueError("the net has no pooling of 3x3 pixels every 2, which this experiment changes")
     shapes = net.spec("overlap", "").shapes()
-    for layer in net.layers("pool"):
-        keys = net.definition[layer]
-        if (keys["sizeX"], keys["stride"]) == ("3", "2"):
-            keys["sizeX"], keys["outputsX"] = "2", str(shapes[layer][1])
+    for layer, keys in overlapping:
+        keys["sizeX"], keys["outputsX"] = "2", str(shapes[layer][1])
 
 
 def without_exchange(net: NetText) -> None:
     """Each tower reads its own layers only; they meet in the last layer."""
-    for layer in _of_towers(net):
-        own = [name for name in net.inputs(layer) if name[-1] == layer[-1] or name == "data"]
-        net.set_inputs(layer, own)
+    layers = _of_towers(net)
+    for layer in layers:
+        own = [name for name in net.inputs(layer) if name[-1] == layer[-1] or name not in layers]
+        net.keep_inputs(layer, own)
 
 
 def one_tower(net: NetText) -> None:
@@ -72,17 +76,18 @@ def one_tower(net: NetText) -> None:
     layers = _of_towers(net)
     for layer in filter(net.inputs, net.definition):
         own = [i for i in net.inputs(layer) if i not in layers or i[-1] == "a"]
-        if not own and layer not in layers:
+        if not own and (layer not in layers or layer[-1] == "a"):
             raise ValueError(
                 f"layer {layer} reads the second tower only: this experiment needs two towers that are "
                 "alike, as in alexnet"
             )
-        net.set_inputs(layer, own)
+        if own:  # a layer of the second tower may have none, and goes
+            net.keep_inputs(layer, own)
     for layer in filter(lambda name: name[-1] == "b", layers):
         del net.definition[layer]
         net.parameters.pop(layer, None)
     last = net.definition[net.layers("conv")[-1]]
-    last["filters"] = str(2 * int(last["filters"]))
+    last["filters"] = ",".join(str(2 * int(filters)) for filters in last["filters"].split(","))
     for keys, _ in net.each([name for name in net.layers("fc") if name in layers]):
         keys["outputs"] = str(2 * int(keys["outputs"]))
     net.count_channels()

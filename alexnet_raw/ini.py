@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import difflib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,27 +21,25 @@ class LayerFileError(ValueError):
     """A layer or parameter file that cannot be used; the message says where and what to do."""
 
 
-def read_ini(
-    text: str, file: str, fold_case: bool = True, notes: list[str] | None = None
-) -> dict[str, dict[str, str]]:
+def read_ini(text: str, file: str, notes: list[str] | None = None) -> dict[str, dict[str, str]]:
     """Section name -> key in lower case -> value, in file order. `file` is used in errors.
 
-    Without fold_case keys stay as they are written. As in cuda-convnet, sections of one name are one,
-    and of a key given twice the last counts: `notes` gets a sentence on that.
+    As in cuda-convnet, sections of one name are one, and of a key given twice the last counts: `notes`
+    gets a sentence on that.
     """
     try:
-        parser = _parse(text, file, fold_case, strict=True)
+        parser = _parse(text, file, strict=True)
     except (configparser.DuplicateSectionError, configparser.DuplicateOptionError) as e:
         what = "a second section of this name adds to the first"
         if isinstance(e, configparser.DuplicateOptionError):
             what = f"{e.option} is given twice: this one counts"
         if notes is not None:
             notes.append(f"{file} [{e.section}] line {e.lineno}: {what}")
-        parser = _parse(text, file, fold_case, strict=False)
+        parser = _parse(text, file, strict=False)
     return {name: dict(parser[name]) for name in parser.sections()}
 
 
-def _parse(text: str, file: str, fold_case: bool, strict: bool) -> configparser.ConfigParser:
+def _parse(text: str, file: str, strict: bool) -> configparser.ConfigParser:
     """Raises the errors of duplicates if strict, and LayerFileError for all others."""
     parser = configparser.ConfigParser(
         interpolation=None,
@@ -49,8 +48,6 @@ def _parse(text: str, file: str, fold_case: bool, strict: bool) -> configparser.
         default_section="",
         strict=strict,
     )
-    if not fold_case:
-        parser.optionxform = str
     try:
         parser.read_string(text.removeprefix("\ufeff"), file)
     except configparser.MissingSectionHeaderError as e:
@@ -106,7 +103,7 @@ class Keys:
         return self._least(key, [self._get(key, default, int, "a whole number")], least)[0]
 
     def number(self, key: str, default: Any = REQUIRED, least: float | None = None) -> float:
-        return self._least(key, [self._get(key, default, float, "a number")], least)[0]
+        return self._least(key, [self._get(key, default, _number, "a number")], least)[0]
 
     def flag(self, key: str, default: Any = REQUIRED) -> bool:
         return self._get(key, default, lambda text: FLAGS[text.lower()], "0 or 1")
@@ -138,7 +135,7 @@ class Keys:
     def numbers(
         self, key: str, count: int, default: Any = REQUIRED, least: float | None = None
     ) -> list[float]:
-        return self._least(key, self._list(key, count, default, float, "numbers"), least)
+        return self._least(key, self._list(key, count, default, _number, "numbers"), least)
 
     def parsed(self, key: str, parse: Callable[[str], Any], default: Any = REQUIRED) -> Any:
         """What `parse` makes of the text; its ValueError is reported with file and section."""
@@ -195,6 +192,13 @@ class Keys:
             if least is not None and value is not None and not value >= least:
                 raise self.error(key, f"is {value}, but must be at least {least}")
         return values
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
 
 
 def _split(text: str) -> list[str]:

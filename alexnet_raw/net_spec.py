@@ -92,7 +92,7 @@ class NetSpec:
                     f"cannot fit the net to {classes} classes: {cost.inputs[-1]!r} is not a softmax "
                     "of one fc layer; write a layer file with that many outputs",
                 )
-            if head.outputs != classes:
+            if layers[head.name].outputs != classes:  # other costs may read it, too
                 layers[head.name] = head.resized(classes)
                 notes.append(
                     f"{head.name} has {classes} outputs, the classes of the data, "

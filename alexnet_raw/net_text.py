@@ -14,10 +14,17 @@ from alexnet_raw.net_spec import NetSpec
 
 Section = dict[str, str]  # key -> value, in file order
 
-# Comma lists with a value for each input; `channels` follows from the inputs.
+# Comma lists with a value for each input, or a single one; `channels` follows from the inputs.
 PER_INPUT = (
-    *("filterSize", "padding", "stride", "groups", "initW", "initWFunc", "partialSum", "coeffs"),
-    *("epsW", "momW", "wc", "wball"),
+    *("filters", "filterSize", "padding", "stride", "groups", "randSparse", "filterChannels"),
+    *("initW", "initWFunc", "weightSource", "partialSum", "coeffs"),
+    *("epsW", "momW", "wc", "wball", "wcNormMin", "wcNormMax"),
+)
+# How keys are written here that have capitals; files may have them in any case.
+SPELLED = (
+    *("dataIdx", "sizeX", "outputsX", "initB", "initBFunc", "initCFunc", "sharedBiases"),
+    *("epsB", "momB", "schedW", "schedB", "minDiv", "quantF", "quantB"),
+    *PER_INPUT,
 )
 
 
@@ -30,8 +37,10 @@ class NetText:
     """
 
     def __init__(self, spec: NetSpec):
-        self.definition = read_ini(spec.definition, spec.name, fold_case=False)
-        self.parameters = read_ini(spec.parameters, spec.name, fold_case=False)
+        self.definition = _sections(spec.definition, spec.name)
+        self.parameters = _sections(spec.parameters, spec.name)
+        if spec.crop is not None:  # it may be from a flag
+            self.definition[spec.pictures.name]["crop"] = str(spec.crop)
 
     def spec(self, name: str, remark: str) -> NetSpec:
         """The net as it is now. remark: a line that begins both files and says where they are from."""
@@ -62,25 +71,39 @@ class NetText:
         self.definition = dict([*sections[:place], (name, section), *sections[place:]])
         self.parameters[name] = parameters
         for reader in readers:
-            self.set_inputs(reader, [name if i == layer else i for i in self.inputs(reader)])
+            self._replace_input(reader, layer, [name])
 
     def remove(self, layer: str) -> None:
         """Take a layer out; its readers read its inputs instead."""
         for reader in self.readers(layer):
-            inputs = []
-            for name in self.inputs(reader):
-                inputs += self.inputs(layer) if name == layer else [name]
-            self.set_inputs(reader, inputs)
+            self._replace_input(reader, layer, self.inputs(layer))
         del self.definition[layer]
         self.parameters.pop(layer, None)
 
-    def set_inputs(self, layer: str, inputs: list[str]) -> None:
-        """Let a layer read others, each once. What it has for each input is that of its first."""
-        inputs = list(dict.fromkeys(inputs))
-        self.definition[layer]["inputs"] = ",".join(inputs)
+    def keep_inputs(self, layer: str, inputs: list[str]) -> None:
+        """Let a layer read only these of its inputs, each once."""
+        before = self.inputs(layer)
+        self._set_inputs(layer, [(name, before.index(name)) for name in inputs])
+
+    def _replace_input(self, layer: str, old: str, new: list[str]) -> None:
+        """Let a layer read others in place of one of its inputs, each once."""
+        inputs = []
+        for i, name in enumerate(self.inputs(layer)):
+            inputs += [(n, i) for n in (new if name == old else [name])]
+        self._set_inputs(layer, inputs)
+
+    def _set_inputs(self, layer: str, inputs: list[tuple[str, int]]) -> None:
+        """inputs: (name, the number of the input so far, whose values it has)."""
+        count = len(self.inputs(layer))
+        places: dict[str, int] = {}
+        for name, i in inputs:
+            places.setdefault(name, i)
+        self.definition[layer]["inputs"] = ",".join(places)
         for keys in (self.definition[layer], self.parameters.get(layer, {})):
             for key in filter(keys.__contains__, PER_INPUT):
-                keys[key] = ",".join([keys[key].split(",")[0]] * len(inputs))
+                values = [value.strip() for value in keys[key].split(",")]
+                if len(values) >= count:  # else it is one for all; lists may end in a comma
+                    keys[key] = ",".join(values[i] for i in places.values())
         self.count_channels()
 
     def each(self, layers: list[str]) -> Iterator[tuple[Section, Section]]:
@@ -102,6 +125,15 @@ class NetText:
                 channels[name] = int(keys["outputs"])
             else:
                 channels[name] = inputs[0] if inputs else 3  # of pictures
+
+
+def _sections(text: str, name: str) -> dict[str, Section]:
+    spelled = {key.lower(): key for key in SPELLED}
+    sections = read_ini(text, name)
+    return {
+        name: {spelled.get(key, key): value for key, value in keys.items()}
+        for name, keys in sections.items()
+    }
 
 
 def _render(sections: dict[str, Section], remark: str) -> str:

@@ -22,17 +22,25 @@ def step(parameters: Iterable[Parameter], progress: float, scale: float = 1.0) -
     for p in parameters:
         rate = p.rate.eps * p.rate.schedule.factor_at(progress) * scale
         if rate != 0:
-            ops.sgd_step(
-                p.value,
-                p.velocity,
-                p.gradient,
-                rate=rate,
-                momentum=p.rate.momentum,
-                decay=p.rate.decay,
-            )
+            for arrays, share in _rows(p):
+                ops.sgd_step(
+                    *arrays,
+                    rate=rate * share,
+                    momentum=p.rate.momentum,
+                    decay=p.rate.decay * share,
+                )
             for limit in p.limits:
                 for bank in _banks(p.value):
                     ops.limit_norms(bank, **asdict(limit))
+
+
+def _rows(p: Parameter) -> list[tuple[tuple[Array, Array, Array], float]]:
+    """Value, velocity and gradient with their share of the rate: whole, or each row with its own."""
+    arrays = (p.value, p.velocity, p.gradient)
+    if not p.shares:
+        return [(arrays, 1.0)]
+    rows = (tuple(Array(a.data[i], a.device) for a in arrays) for i in range(len(p.shares)))
+    return list(zip(rows, p.shares, strict=True))
 
 
 def _banks(weights: Array) -> list[Array]:

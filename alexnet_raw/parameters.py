@@ -46,6 +46,7 @@ class ParameterSpec:
     function: Callable[[], np.ndarray] | None = None  # gives the first values instead
     source: str = ""  # the name of another parameter, in whose place this one is used: conv1.weights0
     limits: tuple[Limit, ...] = ()  # of the filters, its columns, kept one after the other
+    shares: tuple[float, ...] = ()  # of the rate and of the decay, one for each row, if rows differ
 
     @property
     def size(self) -> int:
@@ -68,7 +69,7 @@ class Parameter:
     def __init__(self, spec: ParameterSpec, layer: str, device: Device, seed: int | None):
         """seed: of the first values; None leaves zeros, for values that will be loaded."""
         self.name = f"{layer}.{spec.name}"
-        self.rate, self.limits = spec.rate, spec.limits
+        self.rate, self.limits, self.shares = spec.rate, spec.limits, spec.shares
         self.is_begun = False  # its gradient holds something of the current backward pass
         first = np.zeros(spec.shape, np.float32) if seed is None else spec.initial(seed, layer)
         self.value: Array = device.upload(first)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from alexnet_raw import atomic, colour
+
+log = logging.getLogger(__name__)
 
 MEASURES = {  # of `curves`: name -> key in a record of the history, label, factor
     "loss": ("loss", "loss (nats)", 1),
@@ -165,5 +170,9 @@ def _columns(counts: Sequence[int]) -> int:
 def save(figure: Figure, path: str | Path) -> None:
     """Writes the picture whole or not at all; the ending of ``path`` is its format, .png by default."""
     kind = Path(path).suffix.lower().lstrip(".") or "png"
-    with atomic.replacing(path) as file:
+    with atomic.replacing(path) as file, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         figure.savefig(file, format=kind, dpi=150)
+    matches = [re.match(r"Glyph (\d+) .* missing", str(warning.message)) for warning in caught]
+    if missing := sorted({chr(int(match[1])) for match in matches if match}):
+        log.warning("%s: boxes stand for what the font lacks: %s", path, "".join(missing[:20]))

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from alexnet_raw import data, row_file
+from alexnet_raw.data.errors import shown
 from alexnet_raw.evaluation import Visitor, outputs
 from alexnet_raw.model import Model
 from alexnet_raw.row_file import RowFile
@@ -59,9 +60,9 @@ def chunks(count: int) -> Iterator[slice]:
 
 
 def picture_names(source: data.Source, indices: Sequence[int] | np.ndarray) -> list[str]:
-    """What the source calls its pictures, without the folder that it is in."""
+    """What the source calls its pictures, without the folder that it is in; each on one line."""
     folder = f"{getattr(source, 'folder', '')}/"
-    return [source.name(int(i)).removeprefix(folder) for i in indices]
+    return [shown(source.name(int(i)).removeprefix(folder)) for i in indices]
 
 
 def made_by(model: Model, checkpoint: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from tqdm import tqdm
 
-from alexnet_raw import data, run_report
+from alexnet_raw import atomic, data, run_report
 from alexnet_raw.evaluation import TOP, Score, errors, evaluate
 from alexnet_raw.interrupts import Interrupts
 from alexnet_raw.metrics import Metrics, Record, weight_sizes
@@ -26,10 +26,19 @@ def train(run: Run, done: Callable[[list[Record]], bool] = lambda history: False
 
     ``done``, given the history after each epoch, may end the run earlier.
 
-    Raises TrainingError when the loss is no longer a number, CheckpointError when nothing can be
-    saved.
+    Raises TrainingError when the loss is no longer a number or another process trains in the folder,
+    CheckpointError when nothing can be saved.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
+    busy = TrainingError(
+        f"{run.folder}: another 'alexnet-raw train' is at work there: wait until it ends, or choose "
+        "another folder with --output"
+    )
+    with atomic.held(run.folder, busy):
+        return _train(run, done)
+
+
+def _train(run: Run, done: Callable[[list[Record]], bool]) -> int:
     print(run_report.announcement(run), flush=True)
     run_report.write_net(run.folder, run.model.spec)
     drawn = -math.inf

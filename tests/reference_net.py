@@ -159,7 +159,7 @@ class ReferenceNet:
                 self.gradients[f"{layer.name}.biases"] = dz.sum(axis=1)
                 self.gradients[f"{layer.name}.weights0"] = _flat(inp) @ dz.T
                 above = class_tree.paths(layer.parents)
-                self.gradients[f"{layer.name}.nodes"] = _flat(inp) @ dz.T @ above.T
+                self.gradients[f"{layer.name}.nodes"] = above @ dz @ _flat(inp).T
                 return [self._tree_weights(layer) @ dz]
             case "pool" if layer.is_random:
                 settings = self._draws(layer)
@@ -270,7 +270,7 @@ class ReferenceNet:
     def _tree_weights(self, layer):
         """(features, classes): of each class, its own and those of all nodes above it."""
         own, nodes = (self.values[f"{layer.name}.{name}"] for name in ("weights0", "nodes"))
-        return own + nodes @ class_tree.paths(layer.parents)
+        return own + nodes.T @ class_tree.paths(layer.parents)
 
     def _with_targets(self, inputs):
         """The inputs of an elementwise layer, labels as columns of 0 and 1."""

@@ -29,6 +29,28 @@ def test_a_failure_leaves_what_was_there(tmp_path, error):
     assert path.read_text() == "one" and os.listdir(tmp_path) == ["a.txt"]
 
 
+def test_errors_name_the_file_and_not_the_temporary_one(tmp_path):
+    path = tmp_path / "a.txt"
+    with pytest.raises(OSError, match="No space") as caught, atomic.replacing(path):
+        raise OSError(28, "No space left on device")  # as of write(), which knows no name
+    assert caught.value.filename == str(path)
+    with pytest.raises(FileNotFoundError) as caught, atomic.replacing(path) as temporary:
+        temporary.read_text()
+    assert caught.value.filename == str(path)
+    with pytest.raises(FileNotFoundError) as caught, atomic.replacing(path):
+        (tmp_path / "other").read_text()
+    assert str(caught.value.filename) == str(tmp_path / "other")
+
+
+def test_a_folder_is_held_by_one_at_a_time(tmp_path):
+    with atomic.held(tmp_path, ValueError("mine")):
+        with pytest.raises(ValueError, match="theirs"), atomic.held(tmp_path, ValueError("theirs")):
+            raise AssertionError
+        assert os.listdir(tmp_path) == []
+    with atomic.held(tmp_path, ValueError("free again")):
+        pass
+
+
 def test_two_names_of_one_file_leave_no_third(tmp_path):
     """To rename a file to another name of itself does nothing: both names stay."""
     path = tmp_path / "a.txt"

@@ -96,3 +96,21 @@ def test_only_classes_start_apart(rng):
     assert net.parameters["fc.nodes"].value.numpy().any()
     with pytest.raises(LayerFileError, match="has 4 classes, but 7 outputs are wanted"):
         tree().spec().with_classes(7)
+
+
+def test_a_node_learns_the_slower_the_more_classes_are_below_it(rng):
+    """v <- mom v - eps/n (gradient + wc/n w), as in the 2012 release; classes have n = 1."""
+    net, eps, mom, wc = make(tree()), 0.01, 0.9, 0.001
+    below = np.array([[2], [1], [4]])  # the nodes 4, 5 and 6, the root, of four classes
+    nodes = net.parameters["fc.nodes"]
+    w = rng.normal(0, 100, nodes.value.shape).astype(np.float32)  # so that the decay is seen
+    nodes.value.copy_from(w)
+    v = np.zeros(w.shape)
+    for step in range(2):
+        run(net, *batch(rng, PICTURE, 3, 4), step=step)
+        gradient = nodes.gradient.numpy().astype(np.float64)
+        net.update(0.0)
+        v = mom * v - eps / below * (gradient + wc / below * w)
+        w = w + v
+        np.testing.assert_allclose(nodes.velocity.numpy(), v, rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(nodes.value.numpy(), w, rtol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -224,6 +225,39 @@ def test_ctrl_c_saves_and_resumes(workspace, tmp_path):
     )
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed in epoch" in resumed.stdout
+
+
+def test_ctrl_c_while_modules_load(tmp_path):
+    """It ends by the signal, without the traceback of whatever is being imported."""
+    (tmp_path / "numpy.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "from alexnet_raw.__main__ import main; main()"
+    path = os.pathsep.join((str(tmp_path), str(Path(info.__file__).parents[1])))
+    done = subprocess.run(
+        [sys.executable, "-c", code, "info"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_ctrl_c_while_a_compiled_module_loads(monkeypatch):
+    def load(_):
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+    monkeypatch.setattr("alexnet_raw.cli.info.run", load)
+    assert main(["info"]) == 130
+
+
+def test_a_full_disk_is_one_line(workspace, tmp_path, capsys, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    arguments = ["plot", "filters", "runs/tiny", "--output", str(tmp_path / "f.png")]
+    refused(arguments, capsys, "f.png: No space left on device: free some, or write to another disk")
 
 
 # ---- the other commands

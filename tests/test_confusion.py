@@ -104,3 +104,15 @@ def test_the_table_is_cut(tally):
     assert lines[1].split() == ["tabby", "2", "100.00%", "0.00%"]
     assert "2 classes" in lines[2]
     assert len(tally.table_lines(3)) == 4
+
+
+def test_names_that_are_no_utf8(tmp_path):
+    """As Python gives the folder b"a\xff"."""
+    tally = Confusion(["a\udcff", "b\nc"], 2)
+    tally.add(np.array([0, 1]), one_hot([1, 1], 2))
+    tally.write_matrix(tmp_path / "m.csv")
+    tally.write_table(tmp_path / "t.csv")
+    for file in ("m.csv", "t.csv"):
+        with (tmp_path / file).open(newline="", encoding="utf-8") as lines:
+            rows = list(csv.reader(lines))
+        assert sorted(row[0] for row in rows[1:]) == ["a\\udcff", "b\nc"]

@@ -117,3 +117,16 @@ def test_members_that_are_not_numbers_are_named(tmp_path, rng):
     ]
     with pytest.raises(EnsembleError, match=r"bad\.safetensors: some probabilities"):
         ensemble.own_probabilities(files)
+
+
+def test_names_of_pictures_take_a_line_each():
+    """Bytes that are no UTF-8 and line breaks are written as escapes, so that the file can be read."""
+
+    class Source:
+        folder = "/pictures/val"
+
+        def name(self, index: int) -> str:
+            return ["/pictures/val/cat/1.jpg", "/pictures/val/a\nb/1.jpg", "bad\udcff.jpg"][index]
+
+    names = probabilities.picture_names(Source(), [0, 2, 1])
+    assert names == ["cat/1.jpg", "'bad\\udcff.jpg'", "'a\\nb/1.jpg'"]

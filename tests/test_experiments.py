@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +111,137 @@ def test_nets_that_do_not_fit_are_refused(experiment, name, message):
         variant(experiment, name, "cifar10-quick")
 
 
+AUTHORS = """
+[pictures]
+TYPE=data
+dataidx=0
+[labels]
+type=data
+dataIdx=1
+[nails]
+type=nailbed
+inputs=pictures
+stride=2
+channels=3
+gpu=0
+[conv1a]
+type=conv
+inputs=pictures
+channels=3
+filters=8
+FilterSize=5
+padding=2
+initW=0.1
+neuron=relu
+gpu=0
+[conv1b]
+type=conv
+inputs=pictures
+channels=3
+filters=8
+filterSize=5
+padding=2
+initW=0.1
+neuron=relu
+gpu=1
+[pool1a]
+type=pool
+pool=max
+inputs=conv1a
+sizex=3
+STRIDE=2
+channels=8
+[pool1b]
+type=pool
+pool=max
+inputs=conv1b
+sizex=3
+STRIDE=2
+channels=8
+[conv2a]
+type=conv
+inputs=nails,pool1b,pool1a
+channels=3,8,8
+filters=12,6,4
+groups=1,2,3
+randSparse=0,0,1
+filterChannels=3,4,8
+filterSize=1,3,5
+padding=0,1,2
+initW=0.1,0.2,0.3
+neuron=relu
+gpu=0
+[conv2b]
+type=conv
+inputs=nails,pool1b
+channels=3,8
+filters=12,12
+filterSize=1,3
+padding=0,1,
+initW=0.1,0.2
+neuron=relu
+gpu=1
+[fc]
+type=fc
+inputs=conv2a,conv2b
+outputs=3
+initW=0.1,0.2
+[probs]
+type=softmax
+inputs=fc
+[logprob]
+type=cost.logreg
+inputs=labels,probs
+"""
+
+
+def test_files_in_the_manner_of_the_authors(rng):
+    """Keys in any case, lists of filters, an input that belongs to no tower, --crop: values stay with
+    the inputs that they were written for."""
+    parameters = "[logprob]\ncoeff=1\n"
+    for name, rates in (
+        ("conv1a", "0.1"),
+        ("conv1b", "0.1"),
+        ("conv2a", "0.1,0.2,0.3"),
+        ("conv2b", "0.1,0.2"),
+        ("fc", "0.1,0.2"),
+    ):
+        parameters += f"[{name}]\nepsW={rates}\nmomW={rates}\nEPSB=0.1\nmomB=0\n"
+    base = layer_file.parse(AUTHORS, parameters, "authors").with_crop(16)
+    specs = {}
+    for experiment, name in (
+        ("towers", "no exchange"),
+        ("towers", "one tower"),
+        ("overlap", "2x2 every 2"),
+    ):
+        text = NetText(base)
+        EXPERIMENTS[experiment].variants[name](text)
+        specs[name] = spec = text.spec("variant", "a remark")
+        assert spec.crop == 16
+        net = Network(spec, parse_devices("cpu"), 2)
+        images = net.input_device.upload(rng.normal(0, 50, (3, 16, 16, 2)).astype(np.float32))
+        net.forward(images, net.input_device.upload(np.arange(2, dtype=np.int32)), train=True)
+        assert net.probabilities().shape == (2, 3)
+    layer = specs["no exchange"]["conv2a"]
+    assert layer.inputs == ["nails", "pool1a"] and layer.channels == [3, 8]
+    assert (layer.groups, layer.random, layer.filter_channels) == ([1, 3], [False, True], [3, 8])
+    assert (layer.sizes, layer.paddings, layer.init_weights) == ([1, 5], [0, 2], [0.1, 0.3])
+    assert [rate.eps for rate in layer.weight_rates] == [0.1, 0.3]
+    assert specs["no exchange"]["conv2b"].inputs == ["nails", "pool1b"]
+    assert specs["one tower"]["conv2a"].inputs == ["nails", "pool1a"]
+    assert specs["one tower"]["conv2a"].filters == 24
+    assert "conv1b" not in [layer.name for layer in specs["one tower"]]
+    assert (specs["2x2 every 2"]["pool1a"].size, specs["2x2 every 2"]["pool1a"].outputs) == (2, 8)
+
+
+def test_overlap_needs_windows_that_overlap():
+    text = NetText(layer_file.load_packaged("cifar10-quick"))
+    for keys, _ in text.each(text.layers("pool")):
+        keys["sizeX"] = "2"
+    with pytest.raises(ValueError, match="no pooling of 3x3 pixels every 2, which this experiment"):
+        EXPERIMENTS["overlap"].variants["2x2 every 2"](text)
+
+
 # ---- runs
 
 
@@ -186,6 +319,26 @@ def test_an_experiment_goes_on_where_it_was(tiny, tmp_path, monkeypatch):
     outcomes = half.run([], [1])
     assert len(calls) == 3, "the first was not run again"
     for name, (outcome,) in outcomes.items():
+        scores = [[r["train"] for r in o.history] for o in (outcome, whole[name][0])]
+        assert scores[0] == scores[1]
+
+
+def test_an_experiment_goes_on_in_the_first_epoch_of_a_run(tiny, tmp_path, monkeypatch):
+    whole = runner(tiny, tmp_path / "whole").run([], [1])
+    train_batch, calls = training.train_batch, []
+
+    def stop_at_the_third(run, batch):
+        calls.append(batch.number)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return train_batch(run, batch)
+
+    monkeypatch.setattr(training, "train_batch", stop_at_the_third)
+    half = runner(tiny, tmp_path / "half")
+    with pytest.raises(experiment_run.Interrupted):
+        half.run([], [1])
+    assert len(calls) == 3
+    for name, (outcome,) in half.run([], [1]).items():
         scores = [[r["train"] for r in o.history] for o in (outcome, whole[name][0])]
         assert scores[0] == scores[1]
 

@@ -298,11 +298,11 @@ PIXEL_LAYERS = [
 PIXEL_LAYER_ERRORS = [
     ("type=blur filterSize=4 stdev=1", r"\[pixels\] filterSize: '4' is not one of 3, 5, 7, 9"),
     ("type=blur filterSize=3 stdev=0", r"\[pixels\] stdev: is 0.0, but must be above 0"),
-    ("type=blur filterSize=3 stdev=nan", r"\[pixels\] stdev: is nan, but must be above 0"),
+    ("type=blur filterSize=3 stdev=nan", r"\[pixels\] stdev: 'nan' is not a number"),
     ("type=blur filterSize=3", r"\[pixels\] stdev: missing: add stdev="),
     ("type=nailbed stride=0", r"\[pixels\] stride: is 0, but must be at least 1"),
     ("type=resize scale=2.5", r"\[pixels\] scale: is 2.5, but must be between 0.5 and 2"),
-    ("type=resize scale=nan", r"\[pixels\] scale: is nan, but must be between 0.5 and 2"),
+    ("type=resize scale=nan", r"\[pixels\] scale: 'nan' is not a number"),
     ("type=rscale maxScale=3 tgtSize=9", r"\[pixels\] maxScale: is 3, but must be between 1 and 2"),
     ("type=rscale maxScale=2 tgtSize=7", r"\[pixels\] tgtSize: is 7, but must be between 8 and 16"),
     ("type=rscale maxScale=2 tgtSize=17", r"\[pixels\] tgtSize: is 17, but must be between 8 and 16"),
@@ -480,12 +480,30 @@ def test_empty_file_and_missing_pictures():
         parse("[labels]\ntype=data\ndataIdx=1\n", "")
 
 
+def test_filters_want_maps_and_less_padding_than_they_are_wide():
+    conv = DEFINITION.replace("sharedBiases=1", "sharedBiases=0")
+    with pytest.raises(LayerFileError, match=r"\[conv1\] inputs: 'labels' are labels, which conv"):
+        parse(conv.replace("inputs=data", "inputs=labels")).shapes((3, 16, 16))
+    with pytest.raises(LayerFileError, match=r"\[conv1\] padding: is 5, but must be less than filt"):
+        parse(conv.replace("padding=2", "padding=5")).shapes()
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999"])
+def test_numbers_are_finite(value):
+    with pytest.raises(LayerFileError, match=rf"\[conv1\] initW: '{value}' is not a comma list of num"):
+        parse(DEFINITION.replace("initW=0.05", f"initW={value}"))
+    with pytest.raises(LayerFileError, match=rf"\[logprob\] coeff: '{value}' is not a number"):
+        parse(DEFINITION, PARAMETERS.replace("coeff=1", f"coeff={value}"))
+
+
 def test_classes_are_resized_and_announced():
     spec = parse().with_classes(3)
     assert spec.classes == 3 and spec.shapes()["probs"] == (3, 1, 1)
     assert spec.notes == ("fc has 3 outputs, the classes of the data, instead of the 10 of net net",)
     assert parse().classes == 10, "the original is left as it was"
     assert parse().with_classes(10).notes == ()
+    twice = DEFINITION + "[entropy]\ntype=cost.crossent\ninputs=labels,probs\n"
+    assert len(parse(twice, PARAMETERS + "[entropy]\ncoeff=1\n").with_classes(3).notes) == 1
     with pytest.raises(LayerFileError, match="cannot fit the net to 3 classes"):
         parse(DEFINITION.replace("inputs=fc\n", "inputs=drop\n")).with_classes(3)
 

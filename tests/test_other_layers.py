@@ -190,6 +190,33 @@ def test_splits_give_the_same_bits(text, rng):
         assert array.tobytes() == states[1][name].tobytes(), name
 
 
+@pytest.mark.parametrize("maximum", [0, 1])
+def test_random_pooling_tests_on_means_or_maxima(rng, maximum):
+    """Training draws a pixel of each window, testing takes their mean: what the draws amount to. With
+    doMax=1 both take the maximum. Windows are clipped: the first is of 2x2 pixels, the last of 3x3."""
+    text = NetText()
+    settings = "type=pool pool=rand channels=3 sizeX=3 stride=2 start=-1"
+    text.add("pool", "data", settings, f"doMax={maximum}")
+    ending(text, "pool")
+    net = make(text, input_shape=(3, 6, 6))
+    pictures, labels = batch(rng, (3, 6, 6), 3, CLASSES)
+    windows = [slice(max(0, first), first + 3) for first in (-1, 1, 3)]
+    seen = [[pictures[:, y, x].reshape(3, -1, 3) for x in windows] for y in windows]
+    reduced = [[(w.max if maximum else w.mean)(axis=1) for w in row] for row in seen]
+    expected = np.array(reduced).transpose(3, 2, 0, 1)  # (pictures, channels, height, width)
+
+    run(net, pictures, labels, train=False)
+    np.testing.assert_allclose(net.activations("pool"), expected, rtol=1e-5, atol=1e-5)
+    draws = []
+    for step in range(400):
+        run(net, pictures, labels, step=step, backward=False)
+        draws.append(net.activations("pool"))
+    if maximum:
+        assert np.ptp(draws, axis=0).max() == 0
+    spread = np.std(pictures) * 5 / np.sqrt(len(draws))
+    np.testing.assert_allclose(np.mean(draws, axis=0), expected, atol=spread)
+
+
 def test_what_nets_without_softmax_say(rng):
     pictures, _ = batch(rng, PICTURE, 3, CLASSES)
     text = NetText()

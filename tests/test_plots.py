@@ -94,6 +94,15 @@ def test_other_formats(tmp_path):
     assert (tmp_path / "c.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_characters_that_the_font_lacks_are_told_in_one_line(tmp_path, caplog, recwarn):
+    tally = Confusion(["\u732b", "\u72d7", "bird"], 3)
+    tally.add(np.array([0, 1]), np.eye(3, dtype=np.float32)[:2])
+    picture_plots.confusion(tmp_path / "a.png", tally, "a title")
+    [message] = [record.getMessage() for record in caplog.records]
+    assert message.endswith("a.png: boxes stand for what the font lacks: \u72d7\u732b")
+    assert not recwarn.list
+
+
 def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path):
     (tmp_path / "c.xyz").write_bytes(b"old")
     with pytest.raises(ValueError, match="xyz"):

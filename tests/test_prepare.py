@@ -12,7 +12,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from alexnet_raw import cli, data
+from alexnet_raw import atomic, cli, data
 from alexnet_raw.data import preparing, store
 
 from .data_pictures import encode, hostile_files, printable, tar_of, write_folder
@@ -308,7 +308,7 @@ def test_refusing(splits, tmp_path):
 def test_two_at_once(splits, tmp_path):
     (tmp_path / "store").mkdir()
     with (
-        preparing._locked(tmp_path / "store"),
+        atomic.held(tmp_path / "store", AssertionError()),
         pytest.raises(data.DataError, match="another 'alexnet-raw prepare' is at work there"),
     ):
         prepare(splits, tmp_path / "store")

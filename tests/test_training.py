@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alexnet_raw import checkpoint, metrics, run_report, run_settings, training
+from alexnet_raw import atomic, checkpoint, metrics, run_report, run_settings, training
 from alexnet_raw.checkpoint import CheckpointError
 from alexnet_raw.device import parse_devices
 from alexnet_raw.evaluation import Score
@@ -480,6 +480,18 @@ def test_a_full_disk_leaves_the_last_checkpoint(settings, tmp_path, monkeypatch)
     with pytest.raises(CheckpointError, match=r"No space left on device.*untouched"):
         training.train(run)
     assert len(checkpoint.load_metadata(tmp_path)["run"]["history"]) == 1
+
+
+def test_one_process_trains_in_a_folder(settings, tmp_path):
+    run = Run.start(settings, parse_devices("cpu"), tmp_path / "run")
+    (tmp_path / "run").mkdir()
+    with (
+        atomic.held(tmp_path / "run", AssertionError()),
+        pytest.raises(TrainingError, match="run: another 'alexnet-raw train' is at work there: wait"),
+    ):
+        training.train(run)
+    assert not list((tmp_path / "run").iterdir())
+    assert training.train(run) == 0
 
 
 # ---- settings

@@ -7,6 +7,7 @@ names the thing and the remedy, and exit code 2; ALEXNET_RAW_DEBUG=1 shows the t
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import sys
@@ -103,6 +104,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return args.run(args)
     except KeyboardInterrupt:
         return 130
+    except ImportError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # Ctrl-C while a compiled module loads
+            return 130
+        raise
     except BrokenPipeError:  # the reader went away, as in 'alexnet-raw show | head'
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -123,8 +128,10 @@ class _Warnings(logging.Handler):
 
 
 def _one_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename is not None else ""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return f"{place}{error.strerror}" + (": free some, or write to another disk" if full else "")
     if isinstance(error, MemoryError):
         return f"not enough memory ({error}): lower --batch-size"
     return " ".join(str(error).split()) or type(error).__name__

@@ -8,14 +8,12 @@ disks do well.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -169,9 +167,10 @@ class Preparation:
         what is finished then stays, and another run goes on from there.
         """
         self._check_space()
+        busy = DataError(f"{self.dest}: another 'alexnet-raw prepare' is at work there")
         try:
             self.dest.mkdir(parents=True, exist_ok=True)
-            with _locked(self.dest):
+            with atomic.held(self.dest, busy):
                 for left in self.dest.glob(".*.tmp"):
                     left.unlink()
                 if not (self.dest / store.MANIFEST).exists():
@@ -315,17 +314,3 @@ def _read_plan(path: Path) -> object:
         return json.loads(path.read_text())
     except ValueError:
         raise DataError(f"{path} is damaged: remove the folder, or prepare elsewhere") from None
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds a folder against other runs; the system lets it go with the process."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"{folder}: another 'alexnet-raw prepare' is at work there") from None
-        yield
-    finally:
-        os.close(handle)

@@ -75,8 +75,14 @@ class FilterLayer(WeightLayer):
 
     def output_shape(self, inputs: list[Shape]) -> Shape:
         outputs = []
+        self.check_maps(inputs)
         for i, (_, *pixels) in enumerate(inputs):
             self.check_channels(self.channels[i], inputs, i)
+            if self.paddings[i] >= self.sizes[i]:
+                raise self.error(
+                    "padding",
+                    f"is {self.paddings[i]}, but must be less than filterSize, {self.sizes[i]}",
+                )
             try:
                 sizes = [
                     conv_output_size(p, self.sizes[i], self.strides[i], self.paddings[i])

@@ -24,8 +24,9 @@ from alexnet_raw.parameters import ParameterSpec
 class TreeFc(Fc):
     """One output for each class: (its own weights + those of the nodes above it) . inputs + bias.
 
-    The weights of the classes (features, classes) start as N(0, initW), those of the `nodes` (features,
-    inner nodes) as 0.
+    The weights of the classes (features, classes) start as N(0, initW), those of the `nodes` (inner
+    nodes, features) as 0. As in the release (softmaxtree.cu), rate and decay of a node are divided by
+    the number of classes below it.
     """
 
     input_count = 1
@@ -54,7 +55,8 @@ class TreeFc(Fc):
 
     def parameters(self, inputs: list[Shape]) -> list[ParameterSpec]:
         weights, biases = super().parameters(inputs)
-        nodes = ParameterSpec("nodes", (weights.shape[0], self._inner), weights.rate)
+        shares = tuple(1 / class_tree.paths(self.parents).sum(axis=1, dtype=float))
+        nodes = ParameterSpec("nodes", (self._inner, weights.shape[0]), weights.rate, shares=shares)
         return [weights, nodes, biases]
 
     def scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
@@ -72,7 +74,7 @@ class TreeFc(Fc):
 
     def forward(self, site: Site) -> None:
         inp, out, nodes = flat(site.inputs[0]), flat(site.out), site.scratch["nodes"]
-        ops.fc_forward(nodes, inp, site.value("nodes"))
+        ops.fc_backward_data(nodes, inp, site.value("nodes"))  # weights . inputs: a node is a row
         ops.fc_forward(out, inp, site.value("weights0"))
         paths, biases = site.constants["paths"], site.value("biases")
         ops.fc_forward(out, nodes, paths, biases, neuron=self.neuron, accumulate=True)
@@ -81,12 +83,12 @@ class TreeFc(Fc):
         inp, dz, dnodes = flat(site.inputs[0]), flat(site.dout), site.scratch["dnodes"]
         ops.bias_backward(site.gradient("biases"), dz, dz, flat(site.out), neuron=self.neuron)
         ops.fc_backward_data(dnodes, dz, site.constants["paths"])
-        ops.fc_backward_weights(site.gradient("nodes"), inp, dnodes)
+        ops.fc_backward_weights(site.gradient("nodes"), dnodes, inp)
         ops.fc_backward_weights(site.gradient("weights0"), inp, dz)
         if wanted := site.dinputs[0]:
             dinp = flat(wanted.array)
             ops.fc_backward_data(dinp, dz, site.value("weights0"))
-            ops.fc_backward_data(dinp, dnodes, site.value("nodes"), accumulate=True)
+            ops.fc_forward(dinp, dnodes, site.value("nodes"), accumulate=True)
 
     @property
     def _inner(self) -> int:
