@@ -39,8 +39,7 @@ struct ForGpu {
     static constexpr int pixels = 1;          // pixels of one thread in pool
     static constexpr int split_blocks = 256;  // cut a product's depth until it has so many blocks
     static constexpr bool winograd = false;   // on request only: never timed on a GPU
-    static constexpr int chunk_bytes = 256 << 20;
-    static constexpr int strip = 16, strip_rows = 64, strip_blocks = 264;
+    static constexpr int strip = 16, strip_rows = 64, strip_blocks = 264, weights_strip = 32;
     static constexpr bool strip_in_shared = false;
     using Conv = Tile<V, 128, 128, 16, 8, 8, 8, 8, 4, 4>;
     using Local = Tile<V, 64, 128, 16, 8, 8, 8, 8, 4, 4>;         // rows filters or channels
@@ -64,11 +63,11 @@ struct ForCpu {
 #endif
     using Local = Conv;
     using LocalWeights = Conv;
-    // Winograd's algorithm: values that the weights' pass keeps at a time; columns of a strip, and rows
-    // of pictures made of it at a time, both in the core's cache.
+    // Winograd's algorithm: columns of a strip, and rows of pictures made of it at a time, in the
+    // core's cache; columns of a strip of the weights' pass.
     static constexpr bool winograd = true;
-    static constexpr int chunk_bytes = 2 << 20;
-    static constexpr int strip = Conv::RN * lane_count<V>, strip_rows = 48, strip_blocks = 0;
+    static constexpr int strip = Conv::RN * lane_count<V>, strip_rows = 48, strip_blocks = 0,
+                         weights_strip = 128;
     static constexpr bool strip_in_shared = true;
 };
 #endif

@@ -17,7 +17,7 @@
 // Rounding errors: of the sum of |products|, 7e-7 (3 x 3) and 2e-7 (5 x 5) at most, where the plain sum
 // makes 2e-7.
 #include "../core/launch.h"
-#include "../core/tile_loop.h"
+#include "../core/tuning.h"
 #include "conv.h"
 #include "epilogue.h"
 #include "winograd.h"
@@ -26,12 +26,13 @@ namespace {
 
 constexpr int kSide = 6, kPoints = kSide * kSide;
 
-// Columns that the weights' gradient adds up in one go: rounding errors grow with the length of a sum.
-constexpr int kLongestSum = 1024;
-
 // Tiles have m x m outputs where filters have r x r taps.
 constexpr int outputs_of(int taps) {
     return kSide + 1 - taps;
+}
+
+__host__ __device__ constexpr int to_multiple(int n, int of) {
+    return ceil_div(n, of) * of;
 }
 
 // The transforms of one axis, as matrices out x in.
@@ -93,6 +94,17 @@ __device__ __forceinline__ void transform(V (&y)[M::out][M::out], const V (&x)[M
     }
 }
 
+// r += a b, `depth` deep: a(i, k) gives its floats, b has rows `pitch` apart. In registers.
+template <int RM, int RN, class V, class A>
+__device__ __forceinline__ void multiply(V (&r)[RM][RN], int depth, const A& a, const float* b, int pitch) {
+    for (int k = 0; k < depth; ++k) {
+        V bv[RN];
+        UNROLL for (int j = 0; j < RN; ++j) bv[j] = load<V>(b + k * pitch + j * lane_count<V>);
+        UNROLL for (int i = 0; i < RM; ++i)
+            UNROLL for (int j = 0; j < RN; ++j) r[i][j] += a(i, k) * bv[j];
+    }
+}
+
 // A matrix for each point: rows of `pitch` floats, matrices `stride` apart.
 struct Stack {
     float* data;
@@ -100,7 +112,7 @@ struct Stack {
 
     // Not a power of two, or the 36 places of one element share a set of the cache.
     __host__ __device__ index_t stride() const { return index_t(rows) * pitch + 16; }
-    index_t floats() const { return stride() * kPoints; }
+    __host__ __device__ index_t floats() const { return stride() * kPoints; }
     __device__ float* at(int point, int row, int column) const {
         return data + point * stride() + index_t(row) * pitch + column;
     }
@@ -116,18 +128,6 @@ template <class V>
 __device__ __forceinline__ void load_values(V (&values)[kSide][kSide], const float* from, index_t stride) {
     UNROLL for (int i = 0; i < kSide; ++i) UNROLL for (int k = 0; k < kSide; ++k)
         values[i][k] = load<V>(from + (i * kSide + k) * stride);
-}
-
-// The lane group of columns, of `T::run` ones, that the calling thread begins with.
-template <class T>
-__device__ __forceinline__ int first_group() {
-    return (int(blockIdx.x) * T::threads + int(threadIdx.x)) * T::run;
-}
-
-template <class T>
-LaunchShape groups_shape(int columns, int rows) {
-    constexpr int kPerBlock = T::threads * T::run * lane_count<typename T::V>;
-    return {dim3(unsigned(ceil_div(columns, kPerBlock)), unsigned(rows)), dim3(T::threads)};
 }
 
 // Tiles of pictures: tile (y, x) begins at pixel (y * step - origin, x * step - origin).
@@ -162,19 +162,6 @@ __device__ __forceinline__ void read_tile(V (&values)[kSide][kSide], const Tiles
             }
     }
     transform<M>(values, pixels);
-}
-
-template <class T, class M>
-__global__ void winograd_tiles_kernel(Stack out, Tiles tiles, int column0) {
-    using V = typename T::V;
-    const int channel = int(blockIdx.y);
-    for (int g = 0; g < T::run; ++g) {
-        const int column = (first_group<T>() + g) * lane_count<V>;
-        if (column >= out.pitch) return;
-        V values[kSide][kSide];
-        read_tile<M>(values, tiles, channel, column0 + column);
-        store_values(out.at(0, channel, column), out.stride(), values);
-    }
 }
 
 // Filters, (channels, taps, taps, filters), of one group, as the rows of the pass's product: filters
@@ -250,12 +237,7 @@ __global__ void __launch_bounds__(T::threads)
                 V r[S::RM][S::RN];
                 UNROLL for (int i = 0; i < S::RM; ++i)
                     UNROLL for (int j = 0; j < S::RN; ++j) r[i][j] = splat<V>(0.f);
-                for (int k = 0; k < depth; ++k) {
-                    V bv[S::RN];
-                    UNROLL for (int j = 0; j < S::RN; ++j) bv[j] = load<V>(b + k * S::columns + j * L);
-                    UNROLL for (int i = 0; i < S::RM; ++i)
-                        UNROLL for (int j = 0; j < S::RN; ++j) r[i][j] += a[k * S::RM + i] * bv[j];
-                }
+                multiply(r, depth, [&](int i, int k) { return a[k * S::RM + i]; }, b, S::columns);
                 float* to = products + point * S::stride(S::RB) + m * S::columns + n;
                 UNROLL for (int i = 0; i < S::RM; ++i)
                     UNROLL for (int j = 0; j < S::RN; ++j) store(to + i * S::columns + j * L, r[i][j]);
@@ -278,72 +260,104 @@ __global__ void __launch_bounds__(T::threads)
                 }
             }
         }
+    }
+}
+
+// A strip of columns of the weights' gradient: values of its inputs, a row for each channel, and of its
+// gradients, a row for each column.
+template <class T>
+struct WeightsStrip {
+    static constexpr int kPad = 16;  // again no power of two apart
+    int channels, filters;           // in whole register tiles
+
+    __host__ __device__ WeightsStrip(int channels, int filters)
+        : channels(to_multiple(channels, T::Conv::RM)),
+          filters(to_multiple(filters, T::Conv::RN * lane_count<typename T::V>)) {}
+    __host__ __device__ Stack inputs(float* own) const { return {own, channels, T::weights_strip}; }
+    __host__ __device__ Stack gradients(float* own) const {
+        return {own + inputs(own).floats(), T::weights_strip, filters + kPad};
+    }
+    __host__ __device__ index_t floats() const {
+        return inputs(nullptr).floats() + gradients(nullptr).floats();
+    }
+};
+
+// One part of the columns, of which the weights' gradient is the sum: at each point the product channels x
+// (tile, image) x filters, strip by strip. Gradients are transposed, so that lanes are filters. A strip's
+// values lie in this block's own memory, the sums of its part in `sums`.
+template <class T, int kTaps>
+__global__ void __launch_bounds__(T::threads)
+    winograd_sums_kernel(Stack sums, float* workspace, Tiles inp, Tiles dout, int channels, int filters,
+                         int all_columns, int part_columns) {
+    using V = typename T::V;
+    constexpr int L = lane_count<V>, RM = T::Conv::RM, RN = T::Conv::RN;
+    const WeightsStrip<T> strip(channels, filters);
+    float* own = T::strip_in_shared ? dynamic_shared<float>()
+                                    : workspace + int(blockIdx.x) * strip.floats();
+    const Stack inputs = strip.inputs(own), gradients = strip.gradients(own);
+    sums.data += int(blockIdx.x) * sums.floats();
+    const int begin = int(blockIdx.x) * part_columns, end = smaller(all_columns, begin + part_columns);
+    for (int column0 = begin; column0 < end; column0 += T::weights_strip) {
+        const int depth = smaller(T::weights_strip, end - column0), groups = depth / L;
+        for (int item = int(threadIdx.x); item < inputs.rows * groups; item += T::threads) {
+            const int channel = item / groups, column = item % groups * L;
+            V values[kSide][kSide] = {};
+            if (channel < channels) read_tile<Spread>(values, inp, channel, column0 + column);
+            store_values(inputs.at(0, channel, column), inputs.stride(), values);
+        }
+        for (int item = int(threadIdx.x); item < sums.pitch / L * groups; item += T::threads) {
+            const int f = item / groups * L, column = item % groups * L;
+            V values[L][kSide][kSide] = {};
+            for (int i = 0; i < smaller(L, filters - f); ++i)
+                read_tile<Evaluate<outputs_of(kTaps)>>(values[i], dout, f + i, column0 + column);
+            for (int p = 0; p < kPoints; ++p) {
+                V square[L];
+                UNROLL for (int i = 0; i < L; ++i) square[i] = values[i][p / kSide][p % kSide];
+                transpose(square);
+                UNROLL for (int i = 0; i < L; ++i) store(gradients.at(p, column + i, f), square[i]);
+            }
+        }
+        __syncthreads();
+        const int down = sums.rows / RM, across = sums.pitch / (RN * L);
+        for (int item = int(threadIdx.x); item < kPoints * down * across; item += T::threads) {
+            const int point = item / (down * across);
+            const int row = item % down * RM, column = item / down % across * (RN * L);
+            const float* a = inputs.at(point, row, 0);
+            V r[RM][RN];
+            UNROLL for (int i = 0; i < RM; ++i) UNROLL for (int j = 0; j < RN; ++j)
+                r[i][j] = splat<V>(0.f);
+            multiply(r, depth, [&](int i, int k) { return a[i * T::weights_strip + k]; },
+                     gradients.at(point, 0, column), gradients.pitch);
+            float* to = sums.at(point, row, column);
+            UNROLL for (int i = 0; i < RM; ++i) UNROLL for (int j = 0; j < RN; ++j) {
+                float* p = to + i * sums.pitch + j * L;
+                store(p, column0 > begin ? load<V>(p) + r[i][j] : r[i][j]);
+            }
+        }
         __syncthreads();
     }
 }
 
-// [c +] a b^T at each point: channels x (tile, image) x filters.
-template <class T>
-__global__ void __launch_bounds__(T::Conv::threads)
-    winograd_product_kernel(Stack c, Stack a, Stack b, int row_tiles, bool accumulate) {
-    using Tile = typename T::Conv;
-    using V = typename Tile::V;
-    constexpr int L = Tile::L;
-    using DepthWalk = TileWalk<L, Tile::threads, Tile::BK>;
-    const int point = int(blockIdx.y);
-    const int m0 = int(blockIdx.x) % row_tiles * Tile::BM, n0 = int(blockIdx.x) / row_tiles * Tile::BN;
-    const int rows = smaller(Tile::BM, c.rows - m0), columns = smaller(Tile::BN, c.pitch - n0);
-    const int filled = Tile::in_registers ? Tile::BM : ceil_div(rows, Tile::RM) * Tile::RM;
-
-    auto load_a = [&](float* to, int k0, int count) {
-        for (int m = DepthWalk::first_row(); m < filled; m += DepthWalk::row_step)
-            for (int j = 0; j < DepthWalk::per_thread; ++j) {
-                const int k = DepthWalk::column(j);
-                if (k >= count) break;
-                const bool inside = m < rows && k0 + k < a.pitch;
-                store(to + a_index<Tile>(m, k), load<V>(a.at(point, m0 + m, k0 + k), inside ? L : 0));
-            }
-    };
-    auto load_b = [&](float* to, int k0, int count) {
-        const int wanted = Tile::in_registers ? Tile::BN : columns;
-        for (int n = DepthWalk::first_row() * L; n < wanted; n += DepthWalk::row_step * L)
-            for (int j = 0; j < DepthWalk::per_thread; ++j) {
-                const int k = DepthWalk::column(j);
-                if (k >= count) break;
-                V square[L];
-                UNROLL for (int i = 0; i < L; ++i) {
-                    const bool inside = n0 + n + i < b.rows && k0 + k < a.pitch;
-                    square[i] = load<V>(b.at(point, n0 + n + i, k0 + k), inside ? L : 0);
-                }
-                transpose(square);
-                UNROLL for (int i = 0; i < L; ++i) store(to + (k + i) * Tile::stride_b + n, square[i]);
-            }
-    };
-    tile_loop<Tile>(rows, columns, 0, a.pitch, load_a, load_b, [&](int m, int n, V sum) {
-        float* p = c.at(point, m0 + m, n0 + n);
-        store(p, accumulate ? load<V>(p) + sum : sum);
-    });
-}
-
-// Gradients of filters, (channels, taps, taps, filters), from their values; lanes are filters.
+// Gradients of filters, (channels, taps, taps, filters), from the parts of their sums; lanes are filters.
 template <class T, int kTaps>
-__global__ void winograd_weights_kernel(float* out, Stack values, int filters, int all_filters,
+__global__ void winograd_weights_kernel(float* out, Stack sums, int parts, int filters, int all_filters,
                                         Epilogue epilogue) {
     using V = typename T::V;
     constexpr int L = lane_count<V>;
     const int f = (int(blockIdx.x) * T::threads + int(threadIdx.x)) * L, c = int(blockIdx.y);
     if (f >= filters) return;
-    V points[kSide][kSide], taps[kTaps][kTaps];
-    load_values(points, values.at(0, c, f), values.stride());
-    transform<Gather<kTaps>>(taps, points);
+    V values[kSide][kSide] = {}, taps[kTaps][kTaps];
+    for (int part = 0; part < parts; ++part) {
+        V of_part[kSide][kSide];
+        load_values(of_part, sums.at(0, c, f) + part * sums.floats(), sums.stride());
+        UNROLL for (int i = 0; i < kSide; ++i) UNROLL for (int k = 0; k < kSide; ++k)
+            values[i][k] += of_part[i][k];
+    }
+    transform<Gather<kTaps>>(taps, values);
     UNROLL for (int y = 0; y < kTaps; ++y) UNROLL for (int x = 0; x < kTaps; ++x) {
         float* p = out + (index_t(c) * (kTaps * kTaps) + y * kTaps + x) * all_filters + f;
         store(p, epilogue(taps[y][x], p, filters - f, 0), filters - f);
     }
-}
-
-int to_multiple(int n, int of) {
-    return ceil_div(n, of) * of;
 }
 
 // Launcher(std::integral_constant of the taps of a side)
@@ -379,7 +393,7 @@ struct PicturesPass {
     }
 
     template <int kTaps, bool kForward>
-    void run(float* out, const float* inp, int inp_height, int inp_width, int origin, const float* weights,
+    void run(float* out, const Pictures& inp, int origin, const float* weights,
              float* workspace, int all_filters, int first_row, const Epilogue& epilogue,
              Stream stream) const {
         const int filters = kForward ? rows : depth, channels = kForward ? depth : rows;
@@ -388,7 +402,7 @@ struct PicturesPass {
         launch<winograd_filters_kernel<T, kTaps, kForward>>({grid, dim3(T::threads)}, stream, workspace,
                                                             weights, channels, filters, all_filters,
                                                             depth, padded_rows());
-        const Tiles tiles = {{inp, inp_height, inp_width, map.images}, map, outputs_of(kTaps), origin};
+        const Tiles tiles = {inp, map, outputs_of(kTaps), origin};
         launch_with_barriers<winograd_strips_kernel<T, kTaps>>(
             {dim3(unsigned(blocks)), dim3(T::threads),
              T::strip_in_shared ? size_t(strip_floats()) * sizeof(float) : 0},
@@ -407,52 +421,44 @@ PicturesPass<T> data_pass(const ConvSize& s) {
     return {s.group_channels(), s.group_filters(), s.images, s.height, s.width, s.filter_width};
 }
 
-// The gradient of one group's filters: a product channels x (tile, image) x filters at each point, chunk
-// by chunk of columns.
+// The gradient of one group's filters.
 template <class T>
 struct WeightsPass {
     static constexpr int L = lane_count<typename T::V>;
     ColumnMap map;
-    int columns;  // of a chunk
-    Stack inputs, gradients, products;
+    WeightsStrip<T> strip;
+    int part_columns, parts;
 
-    WeightsPass(float* workspace, const ConvSize& s)
+    // The parts do not depend on the number of cores, or else the result would.
+    explicit WeightsPass(const ConvSize& s)
         : map(s.images, ceil_div(s.out_height, outputs_of(s.filter_width)),
-              ceil_div(s.out_width, outputs_of(s.filter_width)), L) {
-        const int channels = s.group_channels(), filters = s.group_filters(), all = all_columns();
-        const index_t fit =
-            T::chunk_bytes / (index_t(channels + filters) * kPoints * index_t(sizeof(float)));
-        const int most = larger(T::Conv::BK, int(smaller(fit, index_t(kLongestSum))));
-        const int chunks = ceil_div(all, most);
-        columns = smaller(all, to_multiple(ceil_div(all, chunks), T::Conv::BK));
-        inputs = {workspace, channels, columns};
-        gradients = {inputs.data + inputs.floats(), filters, columns};
-        products = {gradients.data + gradients.floats(), channels, to_multiple(filters, L)};
+              ceil_div(s.out_width, outputs_of(s.filter_width)), L),
+          strip(s.group_channels(), s.group_filters()) {
+        constexpr index_t kMostParts = 16, kMostFloats = 16 << 20;
+        const auto fit = int(larger(index_t(4), smaller(kMostParts, kMostFloats / sums(nullptr).floats())));
+        part_columns = to_multiple(ceil_div(all_columns(), fit), T::weights_strip);
+        parts = ceil_div(all_columns(), part_columns);
     }
     int all_columns() const { return map.padded_columns(L); }
-    index_t floats() const { return inputs.floats() + gradients.floats() + products.floats(); }
+    Stack sums(float* workspace) const { return {workspace, strip.channels, strip.filters}; }
+    index_t floats() const {
+        return parts * (sums(nullptr).floats() + (T::strip_in_shared ? 0 : strip.floats()));
+    }
 
     template <int kTaps>
-    void run(float* dweights, const Pictures& inp, const Pictures& dout, int padding, int filters,
-             int all_filters, bool accumulate, Stream stream) const {
-        using Tile = typename T::Conv;
+    void run(float* dweights, const Pictures& inp, const Pictures& dout, float* workspace,
+             const ConvSize& s, bool accumulate, Stream stream) const {
         constexpr int kOutputs = outputs_of(kTaps);
-        for (int column = 0; column < all_columns(); column += columns) {
-            Stack a = inputs, b = gradients;
-            a.pitch = b.pitch = smaller(columns, all_columns() - column);  // the last may be narrower
-            launch<winograd_tiles_kernel<T, Spread>>(groups_shape<T>(a.pitch, a.rows), stream, a,
-                                                     Tiles{inp, map, kOutputs, padding}, column);
-            launch<winograd_tiles_kernel<T, Evaluate<kOutputs>>>(groups_shape<T>(b.pitch, b.rows), stream,
-                                                                 b, Tiles{dout, map, kOutputs, 0}, column);
-            const int row_tiles = ceil_div(products.rows, Tile::BM);
-            const dim3 grid(unsigned(row_tiles * ceil_div(products.pitch, Tile::BN)), kPoints);
-            launch_with_barriers<winograd_product_kernel<T>>(
-                {grid, dim3(Tile::threads), size_t(Tile::shared_bytes)}, stream, products, a, b, row_tiles,
-                column > 0);
-        }
-        const dim3 grid(unsigned(ceil_div(filters, L * T::threads)), unsigned(products.rows));
-        launch<winograd_weights_kernel<T, kTaps>>({grid, dim3(T::threads)}, stream, dweights, products,
-                                                  filters, all_filters,
+        const int channels = s.group_channels(), filters = s.group_filters();
+        const Stack all = sums(workspace);
+        launch_with_barriers<winograd_sums_kernel<T, kTaps>>(
+            {dim3(unsigned(parts)), dim3(T::threads),
+             T::strip_in_shared ? size_t(strip.floats()) * sizeof(float) : 0},
+            stream, all, workspace + parts * all.floats(), Tiles{inp, map, kOutputs, s.padding},
+            Tiles{dout, map, kOutputs, 0}, channels, filters, all_columns(), part_columns);
+        const dim3 grid(unsigned(ceil_div(filters, L * T::threads)), unsigned(channels));
+        launch<winograd_weights_kernel<T, kTaps>>({grid, dim3(T::threads)}, stream, dweights, all, parts,
+                                                  filters, s.filters,
                                                   Epilogue{accumulate, nullptr, kIdent});
     }
 };
@@ -490,7 +496,7 @@ void winograd_forward(float* out, const float* inp, const float* weights, const 
                 const int filter = g * s.group_filters(), channel = g * s.group_channels();
                 pass.template run<taps, true>(
                     out + index_t(filter) * s.out_height * s.out_width * s.images,
-                    inp + index_t(channel) * s.height * s.width * s.images, s.height, s.width, s.padding,
+                    pictures_of(inp, channel, s.height, s.width, s.images), s.padding,
                     weights + filter, workspace, s.filters, filter, {accumulate, bias, neuron}, stream);
             }
         });
@@ -512,8 +518,8 @@ void winograd_backward_data(float* dinp, const float* dout, const float* weights
                 const int filter = g * s.group_filters(), channel = g * s.group_channels();
                 pass.template run<taps, false>(
                     dinp + index_t(channel) * s.height * s.width * s.images,
-                    dout + index_t(filter) * s.out_height * s.out_width * s.images, s.out_height,
-                    s.out_width, s.filter_width - 1 - s.padding, weights + filter, workspace, s.filters,
+                    pictures_of(dout, filter, s.out_height, s.out_width, s.images),
+                    s.filter_width - 1 - s.padding, weights + filter, workspace, s.filters,
                     channel, {accumulate, nullptr, kIdent}, stream);
             }
         });
@@ -522,22 +528,21 @@ void winograd_backward_data(float* dinp, const float* dout, const float* weights
 
 index_t winograd_backward_weights_workspace(const ConvSize& s) {
     index_t floats = 0;
-    tuned([&](auto tuning) { floats = WeightsPass<decltype(tuning)>(nullptr, s).floats(); });
+    tuned([&](auto tuning) { floats = WeightsPass<decltype(tuning)>(s).floats(); });
     return floats;
 }
 
 void winograd_backward_weights(float* dweights, const float* inp, const float* dout, float* workspace,
                                const ConvSize& s, bool accumulate, Stream stream) {
     tuned([&](auto tuning) {
-        const WeightsPass<decltype(tuning)> pass(workspace, s);
+        const WeightsPass<decltype(tuning)> pass(s);
         with_taps(s.filter_width, [&](auto taps) {
             for (int g = 0; g < s.groups; ++g) {
                 const int filter = g * s.group_filters(), channel = g * s.group_channels();
                 pass.template run<taps>(
-                    dweights + filter,
-                    pictures_of(inp, channel, s.height, s.width, s.images),
-                    pictures_of(dout, filter, s.out_height, s.out_width, s.images), s.padding,
-                    s.group_filters(), s.filters, accumulate, stream);
+                    dweights + filter, pictures_of(inp, channel, s.height, s.width, s.images),
+                    pictures_of(dout, filter, s.out_height, s.out_width, s.images), workspace, s,
+                    accumulate, stream);
             }
         });
     });
