@@ -1,21 +1,23 @@
 // Convolution of stride 1 with 3 x 3 or 5 x 5 filters in 2.6 or 2.8 times fewer multiplications.
 //
-// A product of polynomials is found from their values: evaluate both at enough points, multiply point
-// by point, interpolate. A convolution of a few pixels is such a product transposed, and its
-// transposed algorithm is Winograd's minimal filtering F(m, r): m outputs of an r-tap filter in
-// m + r - 1 multiplications (S. Winograd, Arithmetic Complexity of Computations, 1980; for
-// convolutional nets A. Lavin and S. Gray, arXiv 1509.09308). Along both axes of a picture, with tiles
-// of 6 x 6 pixels at the points 0, 1, -1, 1/2, -2 and infinity:
+// A product of polynomials can be found from values: evaluate both at enough points, multiply point by
+// point, interpolate. A convolution of a few pixels is such a product transposed, and what follows is
+// Winograd's minimal filtering F(m, r): m outputs of an r-tap filter from m + r - 1 multiplications
+// (S. Winograd, Arithmetic Complexity of Computations, 1980; in nets: A. Lavin and S. Gray, arXiv
+// 1509.09308). Along both axes of a picture, with tiles of 6 x 6 pixels and the points 0, 1, -1, 1/2,
+// -2 and infinity:
 //
-//     forward, data   F(4, 3) or F(2, 5): tiles of 4 x 4 or 2 x 2 outputs
-//     weights         F(3, 4) or F(5, 2): a tile of outputs' gradients is the filter
+//     forward, data   F(4, 3) or F(2, 5): a tile has 4 x 4 or 2 x 2 outputs
+//     weights         F(3, 4) or F(5, 2): a tile of the outputs' gradients takes the filter's part
 //
-// The values at the 36 points (a pair for each of the two axes) are matrices, `point` innermost in
-// grids of launches and outermost in memory: products over channels, filters or (tile, image) that
-// tile_loop.h multiplies. They are made chunk by chunk of columns, which stays in the cache.
+// At each of the 36 points (one for each axis) the values form matrices, and what is multiplied point
+// by point becomes a product of matrices: over channels, over filters, or over all (tile, image).
 //
-// Rounding errors: of the sum of |products|, 7e-7 (3 x 3) and 2e-7 (5 x 5) at most, where the plain sum
-// makes 2e-7.
+// Thread map: a block owns a strip of columns, (tile, image), or a part of them, and does all that is
+// to be done with it, so that values never leave the core's cache. The threads share out tiles,
+// register tiles of products, and outputs in turn, with barriers between.
+//
+// Rounding errors are some three times those of plain sums: up to 1.5e-6 of the sum of |products|.
 #include "../core/launch.h"
 #include "../core/tuning.h"
 #include "conv.h"
@@ -27,7 +29,7 @@ namespace {
 constexpr int kSide = 6, kPoints = kSide * kSide;
 
 // Tiles have m x m outputs where filters have r x r taps.
-constexpr int outputs_of(int taps) {
+__host__ __device__ constexpr int outputs_of(int taps) {
     return kSide + 1 - taps;
 }
 
@@ -35,19 +37,23 @@ __host__ __device__ constexpr int to_multiple(int n, int of) {
     return ceil_div(n, of) * of;
 }
 
-// The transforms of one axis, as matrices out x in.
+// point^power; at infinity the leading one of n coefficients is what counts.
+__host__ __device__ constexpr float power_at(int point, int power, int n) {
+    constexpr float points[] = {0.f, 1.f, -1.f, 0.5f, -2.f};
+    if (point == kSide - 1) return power == n - 1 ? 1.f : 0.f;
+    float value = 1.f;
+    for (int i = 0; i < power; ++i) value *= points[point];
+    return value;
+}
 
-// Values of a polynomial with n coefficients, scaled as interpolation wants them.
+// The transforms of one axis, as matrices out x in. First: the values of a polynomial with n
+// coefficients, scaled as interpolation wants them.
 template <int n>
 struct Evaluate {
     static constexpr int out = kSide, in = n;
     __host__ __device__ static constexpr float at(int point, int power) {
-        constexpr float points[] = {0.f, 1.f, -1.f, 0.5f, -2.f};
-        constexpr float scales[] = {1.f, 1.f / 3, -1.f / 3, -16.f / 15, 1.f / 15};
-        if (point == kSide - 1) return power == n - 1 ? 1.f : 0.f;
-        float value = scales[point];
-        for (int i = 0; i < power; ++i) value *= points[point];
-        return value;
+        constexpr float scales[] = {1.f, 1.f / 3, -1.f / 3, -16.f / 15, 1.f / 15, 1.f};
+        return scales[point] * power_at(point, power, n);
     }
 };
 
@@ -68,11 +74,7 @@ template <int n>
 struct Gather {
     static constexpr int out = n, in = kSide;
     __host__ __device__ static constexpr float at(int output, int point) {
-        constexpr float points[] = {0.f, 1.f, -1.f, 0.5f, -2.f};
-        if (point == kSide - 1) return output == n - 1 ? 1.f : 0.f;
-        float value = 1.f;
-        for (int i = 0; i < output; ++i) value *= points[point];
-        return value;
+        return power_at(point, output, n);
     }
 };
 
