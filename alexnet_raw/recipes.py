@@ -65,10 +65,13 @@ RECIPES = {
 
 
 def chosen(recipe: str, more: Sequence[str] = (), without: Sequence[str] = ()) -> tuple[str, ...]:
-    """The differences of a recipe, with `more` and `without` these. ValueError names unknown ones."""
+    """The differences of a recipe, with `more` and `without` these. ValueError names unknown ones
+    and contradictions."""
     for name in (*more, *without):
         if name not in DIFFERENCES:
             raise ValueError(f"unknown difference {name!r}; there are {', '.join(DIFFERENCES)}")
+    if both := [name for name in more if name in without]:
+        raise ValueError(f"difference {both[0]!r} is switched both on and off")
     wanted = {*RECIPES[recipe].differences, *more} - set(without)
     return tuple(name for name in DIFFERENCES if name in wanted)
 

@@ -54,8 +54,8 @@ def epoch_line(record: Record, epochs: int) -> str:
 
 
 def best_epoch(history: list[Record]) -> Record | None:
-    """The epoch with the lowest validation error."""
-    records = [record for record in history if record["validation"]]
+    """The epoch with the lowest validation error; the latest of equals, as best.safetensors is."""
+    records = [record for record in reversed(history) if record["validation"]]
     return min(records, key=lambda record: record["validation"]["top1"], default=None)
 
 

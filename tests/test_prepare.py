@@ -426,7 +426,7 @@ def test_the_command(splits, tmp_path, capsys):
     assert "1 pictures could not be read and were left out: see" in out
     assert r"cat/bad\n.jpg': left out: the file holds no picture" in errors
     assert cli.main(["prepare", str(splits), root, *flags]) == 0
-    assert "already complete: 17 pictures" in capsys.readouterr().out
+    assert "already complete, from the 17 pictures" in capsys.readouterr().out
     assert cli.main(["prepare", "--verify", root]) == 0
     assert "all checksums are right" in capsys.readouterr().out
     shard = tmp_path / "store" / "val-00000.npy"

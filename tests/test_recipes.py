@@ -97,3 +97,5 @@ def test_choosing():
     assert len(recipes.chosen("2012", without=["map-norm"])) == 6
     with pytest.raises(ValueError, match="unknown difference 'order'; there are lrn-scale"):
         recipes.chosen("paper", ["order"])
+    with pytest.raises(ValueError, match="'rates' is switched both on and off"):
+        recipes.chosen("paper", ["rates"], ["rates"])

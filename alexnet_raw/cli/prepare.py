@@ -105,7 +105,7 @@ def _prepare(args: argparse.Namespace) -> int:
         verify=args.verify,
     )
     if preparation.complete:
-        print(f"{args.dest} is already complete: {preparation.total:,} pictures of {args.src}")
+        print(f"{args.dest} is already complete, from the {preparation.total:,} pictures of {args.src}")
         return 0
     size = tqdm.format_sizeof(preparation.total * args.size**2 * 3, "B")
     goes_on = f", {preparation.done:,} of them done before" if preparation.done else ""
