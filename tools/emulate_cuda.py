@@ -178,6 +178,7 @@ MUTATION_TESTS = {
     "cuda/core/tile_loop.h": "tests/test_conv.py::test_forward",
     "cuda/core/reduce.h": "tests/test_logloss.py",  # two sums in a row share their memory
     "cuda/kernels/box_sums.h": "tests/test_rnorm.py",
+    "cuda/kernels/winograd.cu": "tests/test_conv.py -k winograd",
 }
 
 
@@ -199,7 +200,8 @@ def mutate(emulation: Emulation, part: str, jobs: int) -> int:
             mutant = original[: barrier.start()] + original[barrier.end() :]  # keeps line numbers
             path.write_text(mutant)
             emulation.build(jobs)
-            tests = [MUTATION_TESTS[name], "-k", "cuda:0", "-x"]
+            file, _, wanted = MUTATION_TESTS[name].partition(" -k ")
+            tests = [file, "-k", f"cuda:0 and {wanted}" if wanted else "cuda:0", "-x"]
             reports = next(
                 (r for seed in (0, 1) if (r := emulation.test(tests, seed, quiet=True)[1])), []
             )
