@@ -38,6 +38,7 @@ class Op:
 
 
 GEOMETRY = {"stride": 1, "padding": 1, "groups": 2, "accumulate": False}
+CONVOLUTION = {**GEOMETRY, "algorithm": "auto"}
 LRN = {"size": 3, "scale": 1.0, "power": 0.75, "min_div": 1.0, "blocked": False}
 NORM = {"size": 3, "scale": 1.0, "power": 0.75, "min_div": 1.0}
 POOL = {"kind": "max", "size": 3, "stride": 2, "start": 0, "neuron": RELU}
@@ -52,10 +53,11 @@ PICTURES = {"pictures": np.uint8, "offsets": np.int32, "flips": np.uint8}
 
 OPS = {
     "conv_forward": Op(
-        {"out": CONV_OUT, "inp": A, "weights": CONV_WEIGHTS, "bias": (6,)}, {**GEOMETRY, "neuron": RELU}
+        {"out": CONV_OUT, "inp": A, "weights": CONV_WEIGHTS, "bias": (6,)},
+        {**CONVOLUTION, "neuron": RELU},
     ),
-    "conv_backward_data": Op({"dinp": A, "dout": CONV_OUT, "weights": CONV_WEIGHTS}, GEOMETRY),
-    "conv_backward_weights": Op({"dweights": CONV_WEIGHTS, "inp": A, "dout": CONV_OUT}, GEOMETRY),
+    "conv_backward_data": Op({"dinp": A, "dout": CONV_OUT, "weights": CONV_WEIGHTS}, CONVOLUTION),
+    "conv_backward_weights": Op({"dweights": CONV_WEIGHTS, "inp": A, "dout": CONV_OUT}, CONVOLUTION),
     "local_forward": Op(
         {"out": CONV_OUT, "inp": A, "weights": LOCAL_WEIGHTS, "bias": (6, 5, 6)},
         {**GEOMETRY, "neuron": RELU},
