@@ -189,6 +189,7 @@ BIG = [2**31, -(2**31) - 1, 2**63, -(2**63) - 1, 10**30]
 NOT_A_NUMBER = [None, "1", [1], 1j, True]
 NOT_AN_INTEGER = [*NOT_A_NUMBER, 1.5, math.nan]
 BAD_SETTINGS = {
+    "algorithm": ["", "Winograd", "fft", "direct ", "a\0uto", b"auto", 1, None, True],
     "stride": [0, -1, 2**15 + 1, 2**31 - 1, -(2**31), *BIG, *NOT_AN_INTEGER],
     "padding": [-1, 3, 2**31 - 1, -(2**31), *BIG, *NOT_AN_INTEGER],
     "groups": [0, -1, 3, 2**31 - 1, -(2**31), *BIG, *NOT_AN_INTEGER],
