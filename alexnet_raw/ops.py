@@ -106,9 +106,9 @@ def conv_forward(
         bias: (filters,).
         padding: rows and columns of zeros around the picture, fewer than the filter has.
         algorithm: "direct" sums all products; "winograd" (stride 1, filters of 3 x 3 or 5 x 5) needs
-            2.6 to 2.8 times fewer multiplications, with rounding errors up to 1.5e-6 of the sum of
-            their magnitudes (three times those of "direct"); "auto" takes what is faster, on a GPU
-            always "direct".
+            up to 4 or 2.8 times fewer multiplications, with rounding errors up to 1.5e-6 of the sum
+            of their magnitudes ("direct": 3e-7); "auto" takes what is faster, on a GPU always
+            "direct".
     """
     _call(
         "conv_forward",

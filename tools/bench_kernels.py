@@ -60,10 +60,8 @@ def main() -> None:
         else ("not measured: that needs g++, or PyTorch on a GPU")
     )
     report(f"- peak: {measured}")
-    report(
-        "- rate: multiply and add count as two, of Winograd's products too as if summed directly (it"
-    )
-    report("  needs a third of them); bytes are those that must be moved at least")
+    report("- rate: multiply and add count as two, bytes are those that must be moved at least;")
+    report("  Winograd's algorithm is counted as the sums that it stands for")
     report("- ms: of one tower; net ms: of the towers that the net has")
     report("- speed: PyTorch's time / ours; above 1 ours is faster\n")
     report("| " + " | ".join(HEADER) + " |")

@@ -38,7 +38,7 @@ struct ForGpu {
     static constexpr int run = 1;             // neighbouring lane groups of one thread in lrn and pool
     static constexpr int pixels = 1;          // pixels of one thread in pool
     static constexpr int split_blocks = 256;  // cut a product's depth until it has so many blocks
-    static constexpr bool winograd = false;   // on request only: never timed on a GPU
+    static constexpr bool winograd = false;  // on request only: never timed on a GPU; sizes: see ForCpu
     static constexpr int strip = 16, strip_rows = 64, strip_blocks = 264, weights_strip = 32;
     static constexpr bool strip_in_shared = false;
     using Conv = Tile<V, 128, 128, 16, 8, 8, 8, 8, 4, 4>;
@@ -64,7 +64,8 @@ struct ForCpu {
     using Local = Conv;
     using LocalWeights = Conv;
     // Winograd's algorithm: columns of a strip, and rows of pictures made of it at a time, in the
-    // core's cache; columns of a strip of the weights' pass.
+    // core's cache; columns of a strip of the weights' pass. Their values lie in shared memory, or
+    // else in a workspace for strip_blocks blocks, which take turns.
     static constexpr bool winograd = true;
     static constexpr int strip = Conv::RN * lane_count<V>, strip_rows = 48, strip_blocks = 0,
                          weights_strip = 128;
