@@ -31,6 +31,16 @@ CASES = [
     (7, 40, 12, 11, 56, 5, 1, 2, 1),  # several chunks of winograd's weights pass on a CPU
     (3, 4, 10, 9, 9, 3, 1, 0, 1),
     (10, 7, 6, 14, 5, 5, 1, 4, 1),
+    (1, 7, 6, 3, 5, 5, 1, 4, 1),  # a vector's columns reach over rows; more columns than the input has
+    (1, 3, 23, 25, 200, 5, 2, 1, 1),  # and lie apart in the input; several tiles of one picture
+    (6, 20, 13, 13, 30, 3, 1, 1, 2),
+]
+FEW_IMAGES = [  # fully connected
+    (1, 1, 1, 1, 1, 1, 1, 0, 1),
+    (1, 130, 1, 1, 1037, 1, 1, 0, 1),
+    (2, 13, 1, 1, 300, 1, 1, 0, 1),
+    (5, 1037, 1, 1, 9, 1, 1, 0, 1),
+    (8, 66, 1, 1, 70, 1, 2, 0, 1),
 ]
 
 
@@ -40,6 +50,7 @@ def suits_winograd(k: int, stride: int) -> bool:
 
 ALL_CASES = [(case, "direct") for case in CASES]
 ALL_CASES += [(case, "winograd") for case in CASES if suits_winograd(case[5], case[6])]
+ALL_CASES += [(case, "auto") for case in FEW_IMAGES]
 
 
 def case_id(case) -> str:
@@ -121,16 +132,23 @@ def test_one_layer_of_alexnet(guarded, rng, algorithm):
     assert_close(dweights, reference.backward_weights(inp, dout, weights.shape, **settings))
 
 
-@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
-def test_threads_do_not_change_a_bit(rng, cpu, algorithm):
-    inp, weights = rng.standard_normal((3, 9, 9, 33)), rng.standard_normal((3, 3, 3, 300))
-    how = {"padding": 1, "algorithm": algorithm}
+@pytest.mark.parametrize(
+    "algorithm, inp_shape, weights_shape, padding",
+    [
+        ("direct", (3, 9, 9, 33), (3, 3, 3, 300), 1),
+        ("direct", (3, 9, 9, 1), (3, 3, 3, 10), 1),
+        ("winograd", (3, 9, 9, 33), (3, 3, 3, 300), 1),
+        ("auto", (500, 1, 1, 3), (500, 1, 1, 70), 0),
+    ],
+)
+def test_threads_do_not_change_a_bit(rng, cpu, algorithm, inp_shape, weights_shape, padding):
+    inp, weights = rng.standard_normal(inp_shape), rng.standard_normal(weights_shape)
+    out_shape = (weights_shape[-1], *inp_shape[1:])
+    how = {"padding": padding, "algorithm": algorithm}
     results = []
     for threads in (1, 2, 3):
         cpu.module.set_threads(threads)
-        out, dinp, dweights = (
-            cpu.empty(shape) for shape in ((300, 9, 9, 33), inp.shape, weights.shape)
-        )
+        out, dinp, dweights = (cpu.empty(shape) for shape in (out_shape, inp.shape, weights.shape))
         i, w = [cpu.upload(a.astype(np.float32)) for a in (inp, weights)]
         ops.conv_forward(out, i, w, **how)
         ops.conv_backward_data(dinp, out, w, **how)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cmath>
+#include <type_traits>
 #include <utility>
 
 #include "platform.h"
@@ -18,7 +19,8 @@ template <class V>
 constexpr int lane_count = int(sizeof(V) / sizeof(float));
 
 #ifdef ALEXNET_RAW_CUDA
-using CpuLanes = float;  // never used: the CUDA target has no CPU tuning
+using CpuLanes = float;  // never used, nor is the other: the CUDA target has no CPU tuning
+using CpuIndices = int;
 #else
 #if defined(__AVX512F__)
 constexpr int kCpuLanes = 16;
@@ -28,6 +30,7 @@ constexpr int kCpuLanes = 8;
 constexpr int kCpuLanes = 4;
 #endif
 typedef float CpuLanes __attribute__((vector_size(4 * kCpuLanes)));
+typedef int CpuIndices __attribute__((vector_size(4 * kCpuLanes)));
 #endif
 
 template <class V>
@@ -72,6 +75,84 @@ __device__ __forceinline__ void store(float* p, V v, index_t count) {
     if (count >= lane_count<V>) return store(p, v);
     if constexpr (lane_count<V> > 1)
         for (int i = 0; i < int(count); ++i) p[i] = v[i];
+}
+
+// An integer for each lane. Comparisons make masks of them: 0 in the lanes where they fail.
+template <class V>
+using Indices = std::conditional_t<lane_count<V> == 1, int, CpuIndices>;
+
+template <class V, class F>
+__device__ __forceinline__ Indices<V> make_indices(F f) {
+    if constexpr (lane_count<V> == 1) {
+        return f(0);
+    } else {
+        Indices<V> v;
+        for (int i = 0; i < lane_count<V>; ++i) v[i] = f(i);
+        return v;
+    }
+}
+
+template <class V>
+__device__ __forceinline__ int lane_index(Indices<V> v, [[maybe_unused]] int i) {
+    if constexpr (lane_count<V> == 1)
+        return v;
+    else
+        return v[i];
+}
+
+// A bit for each lane of a mask, lane 0 the lowest.
+template <class V>
+__device__ __forceinline__ unsigned bits_of(Indices<V> mask) {
+    if constexpr (lane_count<V> == 1) {
+        return mask ? 1 : 0;
+    } else {
+#if defined(__AVX512F__)
+        return _mm512_test_epi32_mask(__m512i(mask), __m512i(mask));
+#elif defined(__AVX__)
+        return unsigned(_mm256_movemask_ps(__m256(mask)));
+#else
+        unsigned bits = 0;
+        for (int i = 0; i < lane_count<V>; ++i) bits |= mask[i] ? 1u << i : 0u;
+        return bits;
+#endif
+    }
+}
+
+template <class V>
+__device__ __forceinline__ bool all(Indices<V> mask) {
+    return bits_of<V>(mask) == (1u << lane_count<V>)-1;
+}
+
+// The floats from p on in the lanes of the mask, which alone are read; 0 in the others.
+template <class V>
+__device__ __forceinline__ V load_where(const float* p, Indices<V> mask) {
+    if constexpr (lane_count<V> == 1) {
+        return mask ? *p : 0.f;
+    } else {
+#if defined(__AVX512F__)
+        return V(_mm512_maskz_loadu_ps(__mmask16(bits_of<V>(mask)), p));
+#elif defined(__AVX__)
+        return V(_mm256_maskload_ps(p, __m256i(mask)));
+#else
+        V v = splat<V>(0.f);
+        for (int i = 0; i < lane_count<V>; ++i)
+            if (mask[i]) v[i] = p[i];
+        return v;
+#endif
+    }
+}
+
+// The same of floats that lie anywhere: lane i's at p[offset[i]].
+template <class V>
+__device__ __forceinline__ V gather_where(const float* p, Indices<V> offset, Indices<V> mask) {
+    if constexpr (lane_count<V> == 1) {
+        return mask ? p[offset] : 0.f;
+    } else {
+        V v = splat<V>(0.f);
+        for (int i = 0; i < lane_count<V>; ++i)
+            if (mask[i]) v[i] = p[offset[i]];
+        return v;
+    }
 }
 
 // In place of a count: all lanes, known at compile time.
@@ -223,8 +304,6 @@ __device__ __forceinline__ float sum_of_lanes(V v) {
 }
 
 #ifndef ALEXNET_RAW_CUDA
-typedef int CpuIndices __attribute__((vector_size(sizeof(CpuLanes))));
-
 // Swaps the off-diagonal step x step blocks of two rows that lie `step` apart.
 template <int step, int... lane>
 __attribute__((always_inline)) inline void swap_blocks(CpuLanes& upper, CpuLanes& lower,

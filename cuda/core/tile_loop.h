@@ -6,8 +6,9 @@
 // panels of a BLIS-style product, in the core's second-level cache, and the register tile is its
 // micro-kernel.
 //
-// A lies in shared memory as As[k][m] on a GPU, whose threads read runs of rows; as As[m][k] on a CPU,
-// whose micro-kernel reads single floats of A along k. B lies as Bs[k][n].
+// B lies in shared memory as Bs[k][n]. A lies in panels, [m / panel][k][m % panel]. On a GPU, whose
+// threads read runs of rows, the tile is one panel. On a CPU, whose micro-kernel reads single floats of
+// A, a panel is one row or, if A comes with its rows side by side, as many as a pass has.
 #pragma once
 
 #include "lanes.h"
@@ -17,7 +18,7 @@
 // Where element (m, k) of the shared A tile lies.
 template <class Tile>
 __device__ __forceinline__ constexpr int a_index(int m, int k) {
-    return Tile::L > 1 ? m * Tile::stride_a + k : k * Tile::stride_a + m;
+    return m / Tile::panel * Tile::panel_stride + k * Tile::step_a + m % Tile::panel;
 }
 
 // A run of N values that one shared-memory load moves.

@@ -10,8 +10,10 @@
 // Tiles of a matrix product (tile_loop.h), in floats:
 //   a block computes BM rows x BN columns and advances BK deep between barriers;
 //   a thread owns TM x TN of them, RM x RN at a time in registers (RN in lane groups);
-//   its rows lie in runs of CM, its columns in runs of CN lane groups, as wide as one shared load.
-template <class V_, int BM_, int BN_, int BK_, int TM_, int TN_, int RM_, int RN_, int CM_, int CN_>
+//   its rows lie in runs of CM, its columns in runs of CN lane groups, as wide as one shared load;
+//   its rows of A lie in panels: so many side by side in shared memory, step by step.
+template <class V_, int BM_, int BN_, int BK_, int TM_, int TN_, int RM_, int RN_, int CM_, int CN_,
+          int panel_ = lane_count<V_> == 1 ? BM_ : 1>
 struct Tile {
     using V = V_;
     static constexpr int BM = BM_, BN = BN_, BK = BK_, TM = TM_, TN = TN_, RM = RM_, RN = RN_, CM = CM_,
@@ -24,8 +26,13 @@ struct Tile {
     static constexpr bool in_registers = passes_m * passes_n == 1;
     // Rows of shared memory are padded: against bank conflicts, or lines of one cache set.
     static constexpr int pad = threads > 1 ? 4 : 16;
-    static constexpr int stride_a = (L > 1 ? BK : BM) + pad, stride_b = BN + pad;
-    static constexpr int size_a = (L > 1 ? BM : BK) * stride_a;
+    static constexpr int pass_columns = in_registers ? BN : RN * L;
+    static constexpr int stride_b = BN + pad;
+    // A's steps and panels are so far apart.
+    static constexpr int panel = panel_, step_a = threads > 1 ? panel + pad : panel,
+                         panel_stride = BK * step_a + pad, size_a = BM / panel * panel_stride;
+    // The same tile with A in panels of a pass's rows, for an A whose rows come side by side.
+    using InPanels = Tile<V, BM, BN, BK, TM, TN, RM, RN, CM, CN, L == 1 ? BM : RM>;
     static constexpr int shared_bytes = (size_a + BK * stride_b) * int(sizeof(float));
     static_assert(TM % RM == 0 && TN % (RN * L) == 0 && RM % CM == 0 && RN % CN == 0, "tile shape");
     static_assert(threads == 1 || in_registers, "several passes are for blocks of one thread");
@@ -38,6 +45,8 @@ struct ForGpu {
     static constexpr int run = 1;             // neighbouring lane groups of one thread in lrn and pool
     static constexpr int pixels = 1;          // pixels of one thread in pool
     static constexpr int split_blocks = 256;  // cut a product's depth until it has so many blocks
+    static constexpr int least_blocks = 1;    // or, before, make its tiles narrower
+    static constexpr int filter_groups = 1, filter_blocks = 256;  // of a thread; of few_images.cu
     static constexpr bool winograd = false;  // on request only: never timed on a GPU; sizes: see ForCpu
     static constexpr int strip = 16, strip_rows = 64, strip_blocks = 264, weights_strip = 32;
     static constexpr bool strip_in_shared = false;
@@ -53,7 +62,8 @@ struct ForCpu {
     static constexpr int items = 4096 / lane_count<V>;
     static constexpr int run = 256 / lane_count<V>;
     static constexpr int pixels = 16;
-    static constexpr int split_blocks = 1;
+    static constexpr int split_blocks = 8, least_blocks = 8;
+    static constexpr int filter_groups = 1024 / lane_count<V>, filter_blocks = 16;
 #if defined(__AVX512F__)
     using Conv = Tile<V, 192, 128, 128, 192, 128, 12, 2, 1, 1>;
 #elif defined(__AVX__)

@@ -1,5 +1,5 @@
 // Convolution and its two gradients, as implicit matrix products over tiles (conv.h, tile_loop.h); or,
-// where that is faster, by Winograd's algorithm (winograd.cu).
+// where that is faster, by Winograd's algorithm (winograd.cu) or for few images (few_images.cu).
 //
 //   inp      (channels, height, width, images)
 //   weights  (channels / groups, filter_height, filter_width, filters)
@@ -17,33 +17,40 @@
 #include "../core/launch.h"
 #include "../core/tile_loop.h"
 #include "epilogue.h"
+#include "few_images.h"
 #include "ops.h"
+#include "parts.h"
 #include "winograd.h"
 
 namespace {
 
 // A product cut into tiles: rows x columns, `depth` deep, for each of `groups`.
 struct Product {
-    int rows, columns, depth, row_tiles, parts, part_depth;
+    int rows, columns, depth, row_tiles, tile_columns, parts, part_depth;
+
+    int column_tiles() const { return ceil_div(columns, tile_columns); }
 };
 
+// With too few tiles for all cores, columns that are pixels come in narrower ones.
 template <class T>
-Product product_of(int rows, int columns, int depth, int groups) {
+Product product_of(int rows, int columns, int depth, int groups, bool are_pixels) {
     using Tile = typename T::Conv;
-    const int row_tiles = ceil_div(rows, Tile::BM);
-    const int tiles = row_tiles * ceil_div(columns, Tile::BN) * groups;
+    constexpr int pass = Tile::pass_columns;
+    const int row_tiles = ceil_div(rows, Tile::BM), least = T::least_blocks / (row_tiles * groups);
+    const int narrowed = ceil_div(ceil_div(columns, larger(1, least)), pass) * pass;
+    const int tile_columns = are_pixels ? smaller(narrowed, Tile::BN) : Tile::BN;
+    const int tiles = row_tiles * ceil_div(columns, tile_columns) * groups;
     const int steps = larger(1, ceil_div(depth, Tile::BK));
     const int wanted = larger(1, smaller(steps, T::split_blocks / tiles));
-    const int part_depth = ceil_div(steps, wanted) * Tile::BK;
-    return {rows, columns, depth, row_tiles, larger(1, ceil_div(depth, part_depth)), part_depth};
+    const int part_depth = ceil_div(steps, wanted) * Tile::BK, parts = ceil_div(depth, part_depth);
+    return {rows, columns, depth, row_tiles, tile_columns, larger(1, parts), part_depth};
 }
 
 template <class T>
 LaunchShape product_shape(const Product& p, int groups) {
     using Tile = typename T::Conv;
-    const int tiles = p.row_tiles * ceil_div(p.columns, Tile::BN);
-    return {dim3(unsigned(tiles), unsigned(groups), unsigned(p.parts)), dim3(Tile::threads),
-            size_t(Tile::shared_bytes)};
+    return {dim3(unsigned(p.row_tiles * p.column_tiles()), unsigned(groups), unsigned(p.parts)),
+            dim3(Tile::threads), size_t(Tile::shared_bytes)};
 }
 
 // This block's tile: its corner, its extent inside the product, and its part of the depth.
@@ -54,9 +61,9 @@ struct Corner {
     __device__ __forceinline__ explicit Corner(const Product& p) {
         const int tile = int(blockIdx.x);
         m = tile % p.row_tiles * Tile::BM;
-        n = tile / p.row_tiles * Tile::BN;
+        n = tile / p.row_tiles * p.tile_columns;
         rows = smaller(Tile::BM, p.rows - m);
-        columns = smaller(Tile::BN, p.columns - n);
+        columns = smaller(p.tile_columns, p.columns - n);
         k_begin = int(blockIdx.z) * p.part_depth;
         k_end = smaller(p.depth, k_begin + p.part_depth);
     }
@@ -64,60 +71,49 @@ struct Corner {
     __device__ __forceinline__ int filled_rows() const {
         return Tile::in_registers ? Tile::BM : ceil_div(rows, Tile::RM) * Tile::RM;
     }
+    __device__ __forceinline__ int filled_columns() const {
+        return Tile::in_registers ? Tile::BN
+                                  : ceil_div(columns, Tile::pass_columns) * Tile::pass_columns;
+    }
 };
 
 template <class T>
 __global__ void __launch_bounds__(T::Conv::threads)
     conv_forward_kernel(float* out, index_t part_stride, const float* inp, const float* weights,
-                        ConvSize s, Product product, ColumnMap map, PatchRows taps, Epilogue epilogue) {
-    using Tile = typename T::Conv;
+                        ConvSize s, Product product, Columns columns, PatchRows taps,
+                        Epilogue epilogue) {
+    using Tile = typename T::Conv::InPanels;
     using V = typename Tile::V;
-    constexpr int L = Tile::L;
-    using WeightsWalk = TileWalk<L, Tile::threads, Tile::BM>;
     const Corner<Tile> tile(product);
-    const int group = int(blockIdx.y), pixels_images = map.pixels * s.images;
+    const int group = int(blockIdx.y);
     const int group_channels = s.channels / s.groups, group_filters = s.filters / s.groups;
 
     const Pictures pictures = {inp + index_t(group) * group_channels * s.height * s.width * s.images,
                                s.height, s.width, s.images};
-    const PatchTile<V, Tile::threads, Tile::BN> patches(pictures, map, tile.n, s.stride, -s.padding,
-                                                        -s.padding);
+    const PatchTile<V, Tile::threads, Tile::BN, Tile::in_registers> patches(
+        pictures, columns, tile.n, s.stride, -s.padding, -s.padding, tile.filled_columns());
     // Row (tap, c) of A is row (c, tap) of the weights.
     const int tap_count = s.filter_height * s.filter_width;
     const float* filters = weights + group * group_filters + tile.m;
     auto load_a = [&](float* a, int k0, int depth) {
-        for (int k = WeightsWalk::first_row() * L; k < depth; k += WeightsWalk::row_step * L) {
-            const float* from[L];
-    UNROLL for (int i = 0; i < L; ++i) {
-                const PatchRow row = taps(k0 + k + i);
-                from[i] = filters + index_t(row.channel * tap_count + row.tap) * s.filters;
-            }
-            UNROLL for (int j = 0; j < WeightsWalk::per_thread; ++j) {
-                const int m = WeightsWalk::column(j);
-                V square[L];
-                UNROLL for (int i = 0; i < L; ++i) {
-                    const bool inside = k0 + k + i < tile.k_end && m < tile.rows;
-                    square[i] = load<V>(from[i] + m, inside ? tile.rows - m : 0);
-                }
-                transpose(square);
-                UNROLL for (int i = 0; i < L; ++i)
-                    store(a + a_index<Tile>(m + i, k), square[i]);
-            }
-        }
+        load_panels<Tile>(a, depth, tile.rows, tile.filled_rows(), [&](int k) {
+            const PatchRow row = taps(k0 + k);
+            const index_t at = index_t(row.channel * tap_count + row.tap) * s.filters;
+            return k0 + k < tile.k_end ? filters + at : nullptr;
+        });
     };
     auto load_b = [&](float* b, int k0, int depth) {
         patches.load_rows(taps, k0, depth,
                           [&](int k, int n, V v) { store(b + k * Tile::stride_b + n, v); });
     };
-    float* to = out + blockIdx.z * part_stride + index_t(group) * group_filters * pixels_images;
-    tile_loop<Tile>(
-        tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, V sum) {
-            const Column c = column_at<Tile::L>(map, tile.n + n);
-            const int row = tile.m + m;
-            float* p =
-                to + index_t(row) * pixels_images + (c.y * s.out_width + c.x) * s.images + c.image;
-            if (c.count) store(p, epilogue(sum, p, c.count, group * group_filters + row), c.count);
-        });
+    const int plane = columns.count;
+    float* to = out + blockIdx.z * part_stride + index_t(group) * group_filters * plane;
+    tile_loop<Tile>(tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b,
+                    [&](int m, int n, V sum) {
+                        const int row = tile.m + m, count = tile.columns - n;
+                        float* p = to + index_t(row) * plane + tile.n + n;
+                        store(p, epilogue(sum, p, count, group * group_filters + row), count);
+                    });
 }
 
 // Input pixels whose gradients need the same taps: y = phase mod stride. Among themselves they see a
@@ -131,7 +127,7 @@ struct Phase {
 template <class T>
 __global__ void __launch_bounds__(T::Conv::threads)
     conv_backward_data_kernel(float* dinp, index_t part_stride, const float* dout, const float* weights,
-                              ConvSize s, Phase phase, Product product, ColumnMap map, PatchRows taps,
+                              ConvSize s, Phase phase, Product product, Columns columns, PatchRows taps,
                               Epilogue epilogue) {
     using Tile = typename T::Conv;
     using V = typename Tile::V;
@@ -144,12 +140,12 @@ __global__ void __launch_bounds__(T::Conv::threads)
     const Pictures gradients = {
         dout + index_t(group) * group_filters * s.out_height * s.out_width * s.images, s.out_height,
         s.out_width, s.images};
-    const PatchTile<V, Tile::threads, Tile::BN> patches(gradients, map, tile.n, 1, phase.origin_y,
-                                                        phase.origin_x);
+    const PatchTile<V, Tile::threads, Tile::BN, Tile::in_registers> patches(
+        gradients, columns, tile.n, 1, phase.origin_y, phase.origin_x, tile.filled_columns());
     // Row c of A is channel c's weights, (ky, kx, f): contiguous over the filters of a tap.
     auto load_a = [&](float* a, int k0, int) {
         int from[WeightsWalk::per_thread], count[WeightsWalk::per_thread];
-        UNROLL for (int j = 0; j < WeightsWalk::per_thread; ++j) {
+    UNROLL for (int j = 0; j < WeightsWalk::per_thread; ++j) {
             const int k = k0 + WeightsWalk::column(j);
             const int tap = taps.padded_channels.quotient(k), ty = taps.width.quotient(tap);
             const int tx = taps.width.remainder(tap, ty), f = taps.padded_channels.remainder(k, tap);
@@ -168,26 +164,32 @@ __global__ void __launch_bounds__(T::Conv::threads)
         patches.load_rows(taps, k0, depth,
                           [&](int k, int n, V v) { store(b + k * Tile::stride_b + n, v); });
     };
-    const int plane = s.height * s.width * s.images;
-    float* to = dinp + blockIdx.z * part_stride + index_t(group) * group_channels * plane;
+    float* to = dinp + blockIdx.z * part_stride +
+                index_t(group) * group_channels * s.height * s.width * s.images;
+    const Pictures phases = {to, s.height, s.width, s.images};
     tile_loop<Tile>(
         tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, V sum) {
-            const Column c = column_at<Tile::L>(map, tile.n + n);
-            const int y = phase.y + c.y * s.stride, x = phase.x + c.x * s.stride;
-            float* p = to + index_t(tile.m + m) * plane + (y * s.width + x) * s.images + c.image;
-            if (c.count) store(p, epilogue(sum, p, c.count, 0), c.count);
+            float* channel = to + index_t(tile.m + m) * phases.plane();
+            const int count = tile.columns - n;
+            if (s.stride == 1) {
+                float* p = channel + tile.n + n;
+                return store(p, epilogue(sum, p, count, 0), count);
+            }
+            const Places<V> at(columns, tile.n + n, phases, s.stride, phase.y, phase.x);
+            for (int i = 0; i < smaller(Tile::L, count); ++i) {
+                float* p = channel + (at.is_run ? at.offset + i : lane_index<V>(at.offsets, i));
+                store(p, epilogue(lane(sum, i), p, 1, 0));
+            }
         });
 }
 
 template <class T>
 __global__ void __launch_bounds__(T::Conv::threads)
     conv_backward_weights_kernel(float* dweights, index_t part_stride, const float* inp,
-                                 const float* dout, ConvSize s, Product product, ColumnMap map,
+                                 const float* dout, ConvSize s, Product product, Columns columns,
                                  PatchRows taps, Epilogue epilogue) {
     using Tile = typename T::Conv;
     using V = typename Tile::V;
-    constexpr int L = Tile::L;
-    using DepthWalk = TileWalk<L, Tile::threads, Tile::BK>;
     const Corner<Tile> tile(product);
     const int group = int(blockIdx.y), out_plane = s.out_height * s.out_width * s.images;
     const int group_channels = s.channels / s.groups, group_filters = s.filters / s.groups;
@@ -195,33 +197,18 @@ __global__ void __launch_bounds__(T::Conv::threads)
     const Pictures pictures = {inp + index_t(group) * group_channels * s.height * s.width * s.images,
                                s.height, s.width, s.images};
     const float* gradients = dout + index_t(group * group_filters + tile.n) * out_plane;
-    auto load_a = [&](float* a, int k0, int) {
-        const PatchTile<V, Tile::threads, Tile::BK> patches(pictures, map, k0, s.stride, -s.padding,
-                                                            -s.padding);
+    auto load_a = [&](float* a, int k0, int depth) {
+        const PatchTile<V, Tile::threads, Tile::BK, Tile::in_registers> patches(
+            pictures, columns, k0, s.stride, -s.padding, -s.padding, depth);
         patches.load_rows(taps, tile.m, tile.filled_rows(),
                           [&](int m, int k, V v) { store(a + a_index<Tile>(m, k), v); });
     };
     // dout has images contiguous and B wants filters so: squares are transposed in registers.
-    auto load_b = [&](float* b, int k0, int) {
-        int from[DepthWalk::per_thread], count[DepthWalk::per_thread];
-        UNROLL for (int j = 0; j < DepthWalk::per_thread; ++j) {
-            const Column c = column_at<L>(map, k0 + DepthWalk::column(j));
-            from[j] = (c.y * s.out_width + c.x) * s.images + c.image;
-            count[j] = c.count;
-        }
-        const int filled = Tile::in_registers ? Tile::BN : tile.columns;
-        for (int f = DepthWalk::first_row() * L; f < filled; f += DepthWalk::row_step * L) {
-            const float* row = gradients + index_t(f) * out_plane;
-            UNROLL for (int j = 0; j < DepthWalk::per_thread; ++j) {
-                V square[L];
-                UNROLL for (int i = 0; i < L; ++i)
-                    square[i] = load<V>(row + index_t(i) * out_plane + from[j],
-                                        f + i < tile.columns ? count[j] : 0);
-                transpose(square);
-                UNROLL for (int i = 0; i < L; ++i)
-                    store(b + (DepthWalk::column(j) + i) * Tile::stride_b + f, square[i]);
-            }
-        }
+    auto load_b = [&](float* b, int k0, int depth) {
+        load_transposed<V, Tile::threads, Tile::BK>(
+            tile.filled_columns(), tile.k_end - k0, Tile::in_registers ? Tile::BK : depth,
+            [&](int f) { return f < tile.columns ? gradients + index_t(f) * out_plane + k0 : nullptr; },
+            [&](int k, int f, V v) { store(b + k * Tile::stride_b + f, v); });
     };
     const int tap_count = s.filter_height * s.filter_width;
     float* to = dweights + blockIdx.z * part_stride + group * group_filters;
@@ -230,54 +217,32 @@ __global__ void __launch_bounds__(T::Conv::threads)
                               const PatchRow row = taps(tile.m + m);
                               float* p = to + index_t(row.channel * tap_count + row.tap) * s.filters +
                                          tile.n + n;
-                              const int count = smaller(L, tile.columns - n);
+                              const int count = tile.columns - n;
                               store(p, epilogue(sum, p, count, 0), count);
                           });
 }
 
-// out = epilogue(sum of the parts): rows x columns elements, parts part_stride apart.
-template <class T>
-__global__ void sum_parts_kernel(float* out, const float* parts, int part_count, index_t part_stride,
-                                 int columns, Epilogue epilogue) {
-    using V = typename T::V;
-    constexpr int L = lane_count<V>;
-    const int row = int(blockIdx.y);
-    for (int i = 0; i < T::items; ++i) {
-        const int column = ((int(blockIdx.x) * T::items + i) * T::threads + int(threadIdx.x)) * L;
-        if (column >= columns) return;
-        const index_t at = index_t(row) * columns + column;
-        V sum = splat<V>(0.f);
-        for (int p = 0; p < part_count; ++p)
-            sum += load<V>(parts + p * part_stride + at, columns - column);
-        store(out + at, epilogue(sum, out + at, columns - column, row), columns - column);
-    }
-}
-
-// Runs a pass: straight into `out`, or part by part into `workspace` and from there. `start(shape, to,
-// part_stride, epilogue)` launches it.
+// Runs a pass of a product. `start(shape, to, part_stride, epilogue)` launches it.
 template <class T, class Start>
 void run_product(const Product& p, int groups, float* out, float* workspace, int out_rows,
                  int out_columns, const Epilogue& epilogue, Stream stream, const Start& start) {
     const LaunchShape shape = product_shape<T>(p, groups);
-    if (p.parts == 1) return start(shape, out, index_t(0), epilogue);
-    const index_t part_stride = index_t(out_rows) * out_columns;
-    start(shape, workspace, part_stride, Epilogue{false, nullptr, kIdent});
-    constexpr int kPerBlock = T::threads * T::items * lane_count<typename T::V>;
-    const dim3 grid(unsigned(ceil_div(out_columns, kPerBlock)), unsigned(out_rows));
-    launch<sum_parts_kernel<T>>({grid, dim3(T::threads)}, stream, out, (const float*)workspace, p.parts,
-                                part_stride, out_columns, epilogue);
+    run_in_parts<T>(p.parts, out, workspace, out_rows, out_columns, epilogue, stream,
+                    [&](float* to, index_t part_stride, const Epilogue& of_part) {
+                        start(shape, to, part_stride, of_part);
+                    });
 }
 
 template <class T>
-Product forward_product(const ConvSize& s, const ColumnMap& map) {
-    return product_of<T>(s.group_filters(), map.padded_columns(T::Conv::L),
-                         s.group_channels() * s.taps(), s.groups);
+Product forward_product(const ConvSize& s, const Columns& columns) {
+    return product_of<T>(s.group_filters(), columns.count, s.group_channels() * s.taps(), s.groups,
+                         true);
 }
 
 template <class T>
-Product weights_product(const ConvSize& s, const ColumnMap& map) {
-    return product_of<T>(s.group_channels() * s.taps(), s.group_filters(),
-                         map.padded_columns(T::Conv::L), s.groups);
+Product weights_product(const ConvSize& s, const Columns& columns) {
+    return product_of<T>(s.group_channels() * s.taps(), s.group_filters(), columns.count, s.groups,
+                         false);
 }
 
 // Rows of P.
@@ -299,17 +264,17 @@ void for_each_phase(const ConvSize& s, const Use& use) {
             phase.taps_width = ceil_div(larger(0, s.filter_width - phase.tap_x), s.stride);
             const int padded = ceil_div(s.group_filters(), T::Conv::L) * T::Conv::L;
             const int depth = taps_height * phase.taps_width * padded;
-            const ColumnMap map(s.images, ceil_div(s.height - y, s.stride),
-                                ceil_div(s.width - x, s.stride), T::Conv::L);
+            const Columns columns(s.images, ceil_div(s.height - y, s.stride),
+                                  ceil_div(s.width - x, s.stride));
             Product product =
-                product_of<T>(s.group_channels(), map.padded_columns(T::Conv::L), depth, s.groups);
+                product_of<T>(s.group_channels(), columns.count, depth, s.groups, true);
             if (s.stride > 1) {
                 product.parts = 1;
                 product.part_depth = depth;
             }
             const PatchRows taps = {depth, s.group_filters(), -1, Divisor(padded),
                                      Divisor(larger(1, phase.taps_width))};
-            use(phase, product, map, taps);
+            use(phase, product, columns, taps);
         }
 }
 
@@ -322,44 +287,52 @@ bool by_winograd(const ConvSize& s) {
     return faster;
 }
 
+bool by_few_images(const ConvSize& s) {
+    return s.algorithm == ConvAlgorithm::automatic && has_few_images(s);
+}
+
 }  // namespace
 
 index_t conv_forward_workspace(const ConvSize& s) {
+    if (by_few_images(s)) return few_images_forward_workspace(s);
     if (by_winograd(s)) return winograd_forward_workspace(s);
     index_t floats = 0;
     tuned([&](auto tuning) {
         using T = decltype(tuning);
-        const ColumnMap map(s.images, s.out_height, s.out_width, T::Conv::L);
-        const int parts = forward_product<T>(s, map).parts;
-        if (parts > 1) floats = index_t(parts) * s.filters * map.pixels * s.images;
+        const Columns columns(s.images, s.out_height, s.out_width);
+        const int parts = forward_product<T>(s, columns).parts;
+        if (parts > 1) floats = index_t(parts) * s.filters * columns.count;
     });
     return floats;
 }
 
 void conv_forward(float* out, const float* inp, const float* weights, const float* bias,
                   float* workspace, const ConvSize& s, Neuron neuron, bool accumulate, Stream stream) {
+    if (by_few_images(s))
+        return few_images_forward(out, inp, weights, bias, workspace, s, neuron, accumulate, stream);
     if (by_winograd(s))
         return winograd_forward(out, inp, weights, bias, workspace, s, neuron, accumulate, stream);
     tuned([&](auto tuning) {
         using T = decltype(tuning);
-        const ColumnMap map(s.images, s.out_height, s.out_width, T::Conv::L);
-        const Product product = forward_product<T>(s, map);
-        run_product<T>(product, s.groups, out, workspace, s.filters, map.pixels * s.images,
+        const Columns columns(s.images, s.out_height, s.out_width);
+        const Product product = forward_product<T>(s, columns);
+        run_product<T>(product, s.groups, out, workspace, s.filters, columns.count,
                        {accumulate, bias, neuron}, stream,
                        [&](const LaunchShape& shape, float* to, index_t stride, Epilogue epilogue) {
                            launch_with_barriers<conv_forward_kernel<T>>(shape, stream, to, stride, inp,
-                                                                        weights, s, product, map,
+                                                                        weights, s, product, columns,
                                                                         patch_rows(s), epilogue);
                        });
     });
 }
 
 index_t conv_backward_data_workspace(const ConvSize& s) {
+    if (by_few_images(s)) return few_images_backward_workspace(s);
     if (by_winograd(s)) return winograd_backward_data_workspace(s);
     index_t floats = 0;
     tuned([&](auto tuning) {
         using T = decltype(tuning);
-        for_each_phase<T>(s, [&](const Phase&, const Product& p, const ColumnMap&, const PatchRows&) {
+        for_each_phase<T>(s, [&](const Phase&, const Product& p, const Columns&, const PatchRows&) {
             if (p.parts > 1) floats = index_t(p.parts) * s.channels * s.height * s.width * s.images;
         });
     });
@@ -368,16 +341,18 @@ index_t conv_backward_data_workspace(const ConvSize& s) {
 
 void conv_backward_data(float* dinp, const float* dout, const float* weights, float* workspace,
                         const ConvSize& s, bool accumulate, Stream stream) {
+    if (by_few_images(s))
+        return few_images_backward_data(dinp, dout, weights, workspace, s, accumulate, stream);
     if (by_winograd(s)) return winograd_backward_data(dinp, dout, weights, workspace, s, accumulate, stream);
     tuned([&](auto tuning) {
         using T = decltype(tuning);
-        for_each_phase<T>(s, [&](const Phase& phase, const Product& product, const ColumnMap& map,
+        for_each_phase<T>(s, [&](const Phase& phase, const Product& product, const Columns& columns,
                                  const PatchRows& taps) {
             run_product<T>(product, s.groups, dinp, workspace, s.channels,
                            s.height * s.width * s.images, {accumulate, nullptr, kIdent}, stream,
                            [&](const LaunchShape& shape, float* to, index_t stride, Epilogue epilogue) {
                                launch_with_barriers<conv_backward_data_kernel<T>>(
-                                   shape, stream, to, stride, dout, weights, s, phase, product, map,
+                                   shape, stream, to, stride, dout, weights, s, phase, product, columns,
                                    taps, epilogue);
                            });
         });
@@ -385,12 +360,13 @@ void conv_backward_data(float* dinp, const float* dout, const float* weights, fl
 }
 
 index_t conv_backward_weights_workspace(const ConvSize& s) {
+    if (by_few_images(s)) return few_images_backward_workspace(s);
     if (by_winograd(s)) return winograd_backward_weights_workspace(s);
     index_t floats = 0;
     tuned([&](auto tuning) {
         using T = decltype(tuning);
-        const ColumnMap map(s.images, s.out_height, s.out_width, T::Conv::L);
-        const int parts = weights_product<T>(s, map).parts;
+        const Columns columns(s.images, s.out_height, s.out_width);
+        const int parts = weights_product<T>(s, columns).parts;
         if (parts > 1) floats = index_t(parts) * s.group_channels() * s.taps() * s.filters;
     });
     return floats;
@@ -398,16 +374,18 @@ index_t conv_backward_weights_workspace(const ConvSize& s) {
 
 void conv_backward_weights(float* dweights, const float* inp, const float* dout, float* workspace,
                            const ConvSize& s, bool accumulate, Stream stream) {
+    if (by_few_images(s))
+        return few_images_backward_weights(dweights, inp, dout, workspace, s, accumulate, stream);
     if (by_winograd(s)) return winograd_backward_weights(dweights, inp, dout, workspace, s, accumulate, stream);
     tuned([&](auto tuning) {
         using T = decltype(tuning);
-        const ColumnMap map(s.images, s.out_height, s.out_width, T::Conv::L);
-        const Product product = weights_product<T>(s, map);
+        const Columns columns(s.images, s.out_height, s.out_width);
+        const Product product = weights_product<T>(s, columns);
         run_product<T>(product, s.groups, dweights, workspace, s.group_channels() * s.taps(), s.filters,
                        {accumulate, nullptr, kIdent}, stream,
                        [&](const LaunchShape& shape, float* to, index_t stride, Epilogue epilogue) {
                            launch_with_barriers<conv_backward_weights_kernel<T>>(
-                               shape, stream, to, stride, inp, dout, s, product, map, patch_rows(s),
+                               shape, stream, to, stride, inp, dout, s, product, columns, patch_rows(s),
                                epilogue);
                        });
     });

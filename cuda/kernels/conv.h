@@ -18,10 +18,20 @@
 #include "../core/divisor.h"
 #include "../core/lanes.h"
 #include "../core/platform.h"
+#include "../core/tile_loop.h"
 #include "conv_size.h"
 
-// Columns of a product: (pixel, image), in lane groups of consecutive images; the last group of a pixel
-// is ragged when the images are no multiple of the lanes.
+// Pictures of one group's channels, (channels, height, width, images).
+struct Pictures {
+    const float* data;
+    int height, width, images;
+
+    __device__ int plane() const { return height * width * images; }
+    __device__ int offset(int y, int x, int image) const { return (y * width + x) * images + image; }
+};
+
+// Columns of Winograd's products: (tile, image), in lane groups of consecutive images; the last group
+// of a pixel is ragged when the images are no multiple of the lanes.
 struct ColumnMap {
     int images, pixels;
     Divisor groups, width;  // lane groups of a pixel; pixels of a picture's row
@@ -44,13 +54,77 @@ __device__ __forceinline__ Column column_at(const ColumnMap& map, int column) {
     return {y, map.width.remainder(pixel, y), image, smaller(L, map.images - image)};
 }
 
-// Pictures of one group's channels, (channels, height, width, images).
-struct Pictures {
-    const float* data;
-    int height, width, images;
+// Columns of a product: (pixel, image), in the order in which they lie in memory.
+struct Columns {
+    int count;
+    Divisor images, width;  // of a pixel; pixels of a picture's row
 
-    __device__ int plane() const { return height * width * images; }
-    __device__ int offset(int y, int x, int image) const { return (y * width + x) * images + image; }
+    Columns(int images, int height, int width)
+        : count(images * height * width), images(images), width(width) {}
+};
+
+// Where the lanes of a group of columns, from `first` on, lie in pictures: the column of (y, x, image)
+// at pixel (y * scale + origin_y, x * scale + origin_x). A group may reach over several pixels where
+// the images are no multiple of the lanes; columns beyond the last lie beside all pictures.
+template <class V>
+struct Places {
+    int y, x, offset;            // of the first lane
+    bool is_one_pixel, is_run;   // all lanes lie in it; or at least side by side in memory
+    Indices<V> ys, xs, offsets;  // of each, where they do not lie in one pixel
+
+    Places() = default;
+    __device__ __forceinline__ Places(const Columns& columns, int first, const Pictures& pictures,
+                                      int scale, int origin_y, int origin_x) {
+        constexpr int L = lane_count<V>;
+        auto place = [&](int column, int& y, int& x, int& offset) {
+            const int pixel = columns.images.quotient(column), row = columns.width.quotient(pixel);
+            y = row * scale + origin_y;
+            x = columns.width.remainder(pixel, row) * scale + origin_x;
+            offset = pictures.offset(y, x, columns.images.remainder(column, pixel));
+            if (column >= columns.count) y = -0x20000000;
+            return pixel;
+        };
+        const int pixel = place(first, y, x, offset);
+        is_one_pixel = is_run =
+            L == 1 || (columns.images.quotient(first + L - 1) == pixel && first + L <= columns.count);
+        if constexpr (L > 1) {
+            if (is_one_pixel) return;
+            for (int i = 0; i < L; ++i) {
+                int lane_y, lane_x, lane_offset;
+                place(first + i, lane_y, lane_x, lane_offset);
+                ys[i] = lane_y, xs[i] = lane_x, offsets[i] = lane_offset;
+            }
+            is_run = all<V>(offsets == offset + make_indices<V>([](int i) { return i; }));
+        }
+    }
+};
+
+// What a group of columns sees of the pictures through one tap.
+template <class V>
+struct View {
+    enum { nothing, a_run, pixels } what;
+    Indices<V> inside;  // which lanes see a pixel, if some do not or they lie apart
+
+    View() = default;
+    __device__ __forceinline__ View(const Places<V>& at, const Pictures& pictures, int dy, int dx) {
+        const int height = pictures.height, width = pictures.width;
+        if (at.is_one_pixel) {
+            const bool is_inside =
+                unsigned(at.y + dy) < unsigned(height) && unsigned(at.x + dx) < unsigned(width);
+            what = is_inside ? a_run : nothing;
+        } else {
+            const auto y = at.ys + dy, x = at.xs + dx;
+            inside = (y >= 0) & (y < height) & (x >= 0) & (x < width);
+            what = !bits_of<V>(inside) ? nothing : at.is_run && all<V>(inside) ? a_run : pixels;
+        }
+    }
+    // Of one channel, whose data begins at `from`, moved by the tap.
+    __device__ __forceinline__ V operator()(const float* from, const Places<V>& at) const {
+        if (what == nothing) return splat<V>(0.f);
+        if (lane_count<V> == 1 || what == a_run) return load<V>(from + at.offset);
+        if (at.is_run) return load_where<V>(from + at.offset, inside);
+        return gather_where<V>(from, at.offsets, inside);
+    }
 };
 
 // A row of a patch matrix: a channel, and how far its tap lies from a column's own place.
@@ -91,19 +165,15 @@ struct TileWalk {
 // Unless it is kWhole only its first `columns` columns are ever put.
 template <class V, int kThreads, int kColumns, bool kWhole = true>
 class PatchTile {
-    static constexpr int L = lane_count<V>;
-    using Walk = TileWalk<L, kThreads, kColumns>;
+    using Walk = TileWalk<lane_count<V>, kThreads, kColumns>;
 
    public:
-    // Column (y, x) of the map reads the picture at (y * scale + origin_y, x * scale + origin_x).
-    __device__ __forceinline__ PatchTile(const Pictures& pictures, const ColumnMap& map, int column0,
+    __device__ __forceinline__ PatchTile(const Pictures& pictures, const Columns& all, int column0,
                                          int scale, int origin_y, int origin_x, int columns = kColumns)
         : pictures_(pictures), columns_(columns) {
         UNROLL for (int j = 0; j < Walk::per_thread; ++j) {
             if (is_beyond(j)) break;
-            const Column c = column_at<L>(map, column0 + Walk::column(j));
-            const int y = c.y * scale + origin_y, x = c.x * scale + origin_x;
-            place_[j] = {y, x, pictures.offset(y, x, c.image), c.count};
+            places_[j] = {all, column0 + Walk::column(j), pictures, scale, origin_y, origin_x};
         }
     }
 
@@ -111,25 +181,33 @@ class PatchTile {
     template <class Put>
     __device__ __forceinline__ void load_rows(const PatchRows& matrix, int row0, int rows,
                                               const Put& put) const {
-        int tap = -1, count[Walk::per_thread] = {};
+        int tap = -1;
+        View<V> views[Walk::per_thread];
+        bool are_runs = false;
         for (int r = Walk::first_row(); r < rows; r += Walk::row_step) {
             const PatchRow row = matrix(row0 + r);
-            if (row.tap != tap) {  // which columns see the picture through this tap
+            if (row.tap != tap) {
                 tap = row.tap;
+                are_runs = lane_count<V> > 1;
                 UNROLL for (int j = 0; j < Walk::per_thread; ++j) {
                     if (is_beyond(j)) break;
-                    const bool inside =
-                        unsigned(place_[j].y + row.y) < unsigned(pictures_.height) &&
-                        unsigned(place_[j].x + row.x) < unsigned(pictures_.width);
-                    count[j] = inside ? place_[j].count : 0;
+                    views[j] = {places_[j], pictures_, row.y, row.x};
+                    are_runs = are_runs && views[j].what == View<V>::a_run;
                 }
             }
             const float* from = pictures_.data + row.channel * pictures_.plane() +
                                 pictures_.offset(row.y, row.x, 0);
-            UNROLL for (int j = 0; j < Walk::per_thread; ++j) {
-                if (is_beyond(j)) break;
-                put(r, Walk::column(j),
-                    load<V>(from + place_[j].offset, row.channel < 0 ? 0 : count[j]));
+            if (are_runs && row.channel >= 0) {  // mostly so on a CPU: no more questions
+                UNROLL for (int j = 0; j < Walk::per_thread; ++j) {
+                    if (is_beyond(j)) break;
+                    put(r, Walk::column(j), load<V>(from + places_[j].offset));
+                }
+            } else {
+                UNROLL_ON_GPU for (int j = 0; j < Walk::per_thread; ++j) {
+                    if (is_beyond(j)) break;
+                    put(r, Walk::column(j),
+                        row.channel < 0 ? splat<V>(0.f) : views[j](from, places_[j]));
+                }
             }
         }
     }
@@ -138,10 +216,52 @@ class PatchTile {
     __device__ __forceinline__ bool is_beyond(int j) const {
         return !kWhole && Walk::column(j) >= columns_;
     }
-    struct Place {
-        int y, x, offset, count;
-    };
     Pictures pictures_;
     int columns_;
-    Place place_[Walk::per_thread];
+    Places<V> places_[Walk::per_thread];
 };
+
+// Fills the panels of a tile of A that comes with its rows side by side: row_at(k) is where the `rows`
+// floats of a step begin, or null for zeros. `filled` rows are put, the last of them zeros.
+template <class Tile, class RowAt>
+__device__ __forceinline__ void load_panels(float* a, int depth, int rows, int filled, const RowAt& row_at) {
+    using V = typename Tile::V;
+    constexpr int L = Tile::L, kRun = L == 1 ? 1 : Tile::panel;
+    using Walk = TileWalk<kRun, Tile::threads, Tile::BM>;
+    for (int k = Walk::first_row(); k < depth; k += Walk::row_step) {
+        // A step's rows are far from the next one's: ask for those of the next tile.
+        if (const float* ahead = Tile::L > 1 ? row_at(k + Tile::BK) : nullptr)
+            for (int m = 0; m < rows; m += 16) prefetch(ahead + m);
+        const float* from = row_at(k);
+        UNROLL_ON_GPU for (int j = 0; j < Walk::per_thread; ++j) {
+            const int m = Walk::column(j), count = from ? rows - m : 0;
+            if (m >= filled) break;
+            // A panel is no multiple of the lanes: what is stored beyond its rows the next step overwrites.
+            for (int i = 0; i < kRun; i += L)
+                store(a + a_index<Tile>(m, k) + i, load<V>(from + m + i, larger(0, count - i)));
+        }
+    }
+}
+
+// put(column, row, values) for a rows x columns matrix that is transposed on its way into a tile, in
+// squares of lanes; row_at(row) is where a row begins, or null for zeros. Of the tile's kColumns
+// columns `filled` are put.
+template <class V, int kThreads, int kColumns, class RowAt, class Put>
+__device__ __forceinline__ void load_transposed(int rows, int columns, int filled, const RowAt& row_at,
+                                                const Put& put) {
+    constexpr int L = lane_count<V>;
+    using Walk = TileWalk<L, kThreads, kColumns>;
+    for (int r = Walk::first_row() * L; r < rows; r += Walk::row_step * L) {
+        const float* from[L];
+    UNROLL for (int i = 0; i < L; ++i) from[i] = row_at(r + i);
+        UNROLL_ON_GPU for (int j = 0; j < Walk::per_thread; ++j) {
+            const int column = Walk::column(j), count = larger(0, columns - column);
+            if (column >= filled) break;
+            V square[L];
+            UNROLL for (int i = 0; i < L; ++i)
+                square[i] = from[i] ? load<V>(from[i] + column, count) : splat<V>(0.f);
+            transpose(square);
+            UNROLL for (int i = 0; i < L; ++i) put(column + i, r, square[i]);
+        }
+    }
+}

@@ -60,10 +60,9 @@ struct Corner {
     }
 };
 
-// The columns of one place: its images, padded to lane groups.
-template <class Tile>
-ColumnMap images_of_a_place(const ConvSize& s) {
-    return ColumnMap(s.images, 1, 1, Tile::L);
+// The columns of one place: its images.
+Columns images_of_a_place(const ConvSize& s) {
+    return Columns(s.images, 1, 1);
 }
 
 // Rows of P.
@@ -72,72 +71,45 @@ PatchRows patch_rows(const ConvSize& s) {
             Divisor(s.filter_width)};
 }
 
-// put(column, row, values) for a rows x columns matrix that is transposed on its way into a tile, in
-// squares of lanes; row_at(row) is where a row begins, or null for zeros. Of the tile's kColumns
-// columns `filled` are put.
-template <class V, int kThreads, int kColumns, class RowAt, class Put>
-__device__ __forceinline__ void load_transposed(int rows, int columns, int filled, const RowAt& row_at,
-                                                const Put& put) {
-    constexpr int L = lane_count<V>;
-    using Walk = TileWalk<L, kThreads, kColumns>;
-    for (int r = Walk::first_row() * L; r < rows; r += Walk::row_step * L) {
-        const float* from[L];
-    UNROLL for (int i = 0; i < L; ++i) from[i] = row_at(r + i);
-        UNROLL_ON_GPU for (int j = 0; j < Walk::per_thread; ++j) {
-            const int column = Walk::column(j), count = larger(0, columns - column);
-            if (column >= filled) break;
-            V square[L];
-            UNROLL for (int i = 0; i < L; ++i)
-                square[i] = from[i] ? load<V>(from[i] + column, count) : splat<V>(0.f);
-            transpose(square);
-            UNROLL for (int i = 0; i < L; ++i) put(column + i, r, square[i]);
-        }
-    }
-}
-
 template <class T>
 __global__ void __launch_bounds__(T::Local::threads)
     local_forward_kernel(float* out, const float* inp, const float* weights, const float* bias,
-                         ConvSize s, ColumnMap map, PatchRows taps, Neuron neuron, bool accumulate) {
-    using Tile = typename T::Local;
+                         ConvSize s, Columns columns, PatchRows taps, Neuron neuron, bool accumulate) {
+    using Tile = typename T::Local::InPanels;
     using V = typename Tile::V;
     const int group = int(blockIdx.y), positions = s.out_height * s.out_width;
     const int group_channels = s.channels / s.groups, group_filters = s.filters / s.groups;
-    const Corner<Tile> tile(group_filters, map.padded_columns(Tile::L));
+    const Corner<Tile> tile(group_filters, columns.count);
     const int y = tile.place / s.out_width, x = tile.place % s.out_width;
 
     const Pictures pictures = {inp + index_t(group) * group_channels * s.height * s.width * s.images,
                                s.height, s.width, s.images};
     const PatchTile<V, Tile::threads, Tile::BN, Tile::in_registers> patches(
-        pictures, map, tile.n, 1, y * s.stride - s.padding, x * s.stride - s.padding,
+        pictures, columns, tile.n, 1, y * s.stride - s.padding, x * s.stride - s.padding,
         tile.filled_columns());
     // Row (tap, c) of A is row (c, tap) of the position's weights.
     const int tap_count = s.filter_height * s.filter_width, depth_all = taps.rows;
-    const float* filters = weights + index_t(tile.place) * depth_all * s.filters +
-                           group * group_filters + tile.m;
+    const float* filters =
+        weights + index_t(tile.place) * depth_all * s.filters + group * group_filters + tile.m;
     auto load_a = [&](float* a, int k0, int depth) {
-        load_transposed<V, Tile::threads, Tile::BM>(
-            depth, tile.rows, tile.filled_rows(),
-            [&](int k) {
-                const PatchRow row = taps(k0 + k);
-                const index_t at = index_t(row.channel * tap_count + row.tap) * s.filters;
-                return row.channel < 0 ? nullptr : filters + at;
-            },
-            [&](int m, int k, V v) { store(a + a_index<Tile>(m, k), v); });
+        load_panels<Tile>(a, depth, tile.rows, tile.filled_rows(), [&](int k) {
+            const PatchRow row = taps(k0 + k);
+            const index_t at = index_t(row.channel * tap_count + row.tap) * s.filters;
+            return row.channel < 0 ? nullptr : filters + at;
+        });
     };
     auto load_b = [&](float* b, int k0, int depth) {
         patches.load_rows(taps, k0, depth,
                           [&](int k, int n, V v) { store(b + k * Tile::stride_b + n, v); });
     };
-    tile_loop<Tile>(
-        tile.rows, tile.columns, 0, depth_all, load_a, load_b, [&](int m, int n, V sum) {
-            const index_t row = index_t(group * group_filters + tile.m + m) * positions + tile.place;
-            float* p = out + row * s.images + tile.n + n;
-            const int count = s.images - tile.n - n;
-            if (accumulate) sum = load<V>(p, count) + sum;
-            if (bias) sum += splat<V>(bias[row]);
-            store(p, activate(neuron, sum), count);
-        });
+    tile_loop<Tile>(tile.rows, tile.columns, 0, depth_all, load_a, load_b, [&](int m, int n, V sum) {
+        const index_t row = index_t(group * group_filters + tile.m + m) * positions + tile.place;
+        float* p = out + row * s.images + tile.n + n;
+        const int count = s.images - tile.n - n;
+        if (accumulate) sum = load<V>(p, count) + sum;
+        if (bias) sum += splat<V>(bias[row]);
+        store(p, activate(neuron, sum), count);
+    });
 }
 
 // The positions of one axis that see a pixel: position - i, for i < count, through tap + i * stride.
@@ -154,13 +126,13 @@ struct Seen {
 template <class T>
 __global__ void __launch_bounds__(T::Local::threads)
     local_backward_data_kernel(float* dinp, const float* dout, const float* weights, ConvSize s,
-                               ColumnMap map, Divisor padded_filters, bool accumulate) {
+                               Columns columns, Divisor padded_filters, bool accumulate) {
     using Tile = typename T::Local;
     using V = typename Tile::V;
     using WeightsWalk = TileWalk<Tile::L, Tile::threads, Tile::BK>;
     const int group = int(blockIdx.y);
     const int group_channels = s.channels / s.groups, group_filters = s.filters / s.groups;
-    const Corner<Tile> tile(group_channels, map.padded_columns(Tile::L));
+    const Corner<Tile> tile(group_channels, columns.count);
     const Seen y(tile.place / s.width, s.filter_height, s.out_height, s.stride, s.padding);
     const Seen x(tile.place % s.width, s.filter_width, s.out_width, s.stride, s.padding);
     // Rows (i, j, f) of the product's depth: filter f of position (y.position - i, x.position - j).
@@ -171,12 +143,12 @@ __global__ void __launch_bounds__(T::Local::threads)
         dout + index_t(group) * group_filters * s.out_height * s.out_width * s.images, s.out_height,
         s.out_width, s.images};
     const PatchTile<V, Tile::threads, Tile::BN, Tile::in_registers> patches(
-        gradients, map, tile.n, 1, y.position, x.position, tile.filled_columns());
+        gradients, columns, tile.n, 1, y.position, x.position, tile.filled_columns());
     const int filter_size = s.filter_height * s.filter_width * s.filters;
     auto load_a = [&](float* a, int k0, int depth) {
         const float* from[WeightsWalk::per_thread];
         int count[WeightsWalk::per_thread];
-        UNROLL for (int j = 0; j < WeightsWalk::per_thread; ++j) {
+    UNROLL for (int j = 0; j < WeightsWalk::per_thread; ++j) {
             const PatchRow row = seen(k0 + WeightsWalk::column(j));
             const int position = (y.position + row.y) * s.out_width + x.position + row.x;
             const int ky = y.tap - row.y * s.stride, kx = x.tap - row.x * s.stride;
@@ -211,10 +183,9 @@ __global__ void __launch_bounds__(T::Local::threads)
 template <class T>
 __global__ void __launch_bounds__(T::LocalWeights::threads)
     local_backward_weights_kernel(float* dweights, const float* inp, const float* dout, ConvSize s,
-                                  ColumnMap map, PatchRows taps, bool accumulate) {
+                                  Columns columns, PatchRows taps, bool accumulate) {
     using Tile = typename T::LocalWeights;
     using V = typename Tile::V;
-    constexpr int L = Tile::L;
     const int group = int(blockIdx.y), positions = s.out_height * s.out_width;
     const int group_channels = s.channels / s.groups, group_filters = s.filters / s.groups;
     const Corner<Tile> tile(taps.rows, group_filters);
@@ -226,7 +197,7 @@ __global__ void __launch_bounds__(T::LocalWeights::threads)
         dout + (index_t(group * group_filters + tile.n) * positions + tile.place) * s.images;
     auto load_a = [&](float* a, int k0, int depth) {
         const PatchTile<V, Tile::threads, Tile::BK, Tile::in_registers> patches(
-            pictures, map, k0, 1, y * s.stride - s.padding, x * s.stride - s.padding, depth);
+            pictures, columns, k0, 1, y * s.stride - s.padding, x * s.stride - s.padding, depth);
         patches.load_rows(taps, tile.m, tile.filled_rows(),
                           [&](int m, int k, V v) { store(a + a_index<Tile>(m, k), v); });
     };
@@ -241,7 +212,7 @@ __global__ void __launch_bounds__(T::LocalWeights::threads)
     };
     const int tap_count = s.filter_height * s.filter_width;
     float* to = dweights + index_t(tile.place) * taps.rows * s.filters + group * group_filters + tile.n;
-    tile_loop<Tile>(tile.rows, tile.columns, 0, map.padded_columns(L), load_a, load_b,
+    tile_loop<Tile>(tile.rows, tile.columns, 0, columns.count, load_a, load_b,
                     [&](int m, int n, V sum) {
                         const PatchRow row = taps(tile.m + m);
                         float* p = to + index_t(row.channel * tap_count + row.tap) * s.filters + n;
@@ -258,11 +229,11 @@ void local_forward(float* out, const float* inp, const float* weights, const flo
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         using Tile = typename T::Local;
-        const ColumnMap map = images_of_a_place<Tile>(s);
+        const Columns columns = images_of_a_place(s);
         launch_with_barriers<local_forward_kernel<T>>(
             product_shape<Tile>(s.out_height * s.out_width, s.group_filters(),
-                                map.padded_columns(Tile::L), s.groups),
-            stream, out, inp, weights, bias, s, map, patch_rows(s), neuron, accumulate);
+                                columns.count, s.groups),
+            stream, out, inp, weights, bias, s, columns, patch_rows(s), neuron, accumulate);
     });
 }
 
@@ -271,12 +242,12 @@ void local_backward_data(float* dinp, const float* dout, const float* weights, c
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         using Tile = typename T::Local;
-        const ColumnMap map = images_of_a_place<Tile>(s);
+        const Columns columns = images_of_a_place(s);
         const Divisor padded_filters(ceil_div(s.group_filters(), Tile::L) * Tile::L);
         launch_with_barriers<local_backward_data_kernel<T>>(
-            product_shape<Tile>(s.height * s.width, s.group_channels(), map.padded_columns(Tile::L),
+            product_shape<Tile>(s.height * s.width, s.group_channels(), columns.count,
                                 s.groups),
-            stream, dinp, dout, weights, s, map, padded_filters, accumulate);
+            stream, dinp, dout, weights, s, columns, padded_filters, accumulate);
     });
 }
 
@@ -288,6 +259,6 @@ void local_backward_weights(float* dweights, const float* inp, const float* dout
         const PatchRows taps = patch_rows(s);
         launch_with_barriers<local_backward_weights_kernel<T>>(
             product_shape<Tile>(s.out_height * s.out_width, taps.rows, s.group_filters(), s.groups),
-            stream, dweights, inp, dout, s, images_of_a_place<Tile>(s), taps, accumulate);
+            stream, dweights, inp, dout, s, images_of_a_place(s), taps, accumulate);
     });
 }
