@@ -241,18 +241,25 @@ class Network:
         """
         return {name: array.numpy() for name, array in self._state().items()}
 
-    def _state(self) -> dict[str, Array]:
+    def _state(self, velocities: bool = True) -> dict[str, Array]:
         arrays = {name: p.value for name, p in self.parameters.items()}
-        arrays |= {f"{name}.velocity": p.velocity for name, p in self.parameters.items()}
+        if velocities:
+            arrays |= {f"{name}.velocity": p.velocity for name, p in self.parameters.items()}
         for layer in self.spec:
             if layer.saves_constants:
                 constants = self._constants[layer.name].items()
                 arrays |= {f"{layer.name}.{name}": array for name, array in constants}
         return arrays
 
-    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Set all values and velocities from what `state` gave; ValueError where they differ."""
-        arrays = self._state()
+    def load_state(self, state: Mapping[str, np.ndarray], velocities: bool = True) -> None:
+        """Set all values and velocities from what `state` gave; ValueError where they differ.
+
+        velocities: False leaves them out, and without memory, for a net that will not be trained on.
+        """
+        if not velocities:
+            skipped = {f"{name}.velocity" for name in self.parameters}
+            state = {name: array for name, array in state.items() if name not in skipped}
+        arrays = self._state(velocities)
         for name in sorted(arrays.keys() ^ state.keys()):
             where = "the saved state" if name in arrays else f"net {self.spec.name}"
             raise ValueError(f"{name} is missing in {where}: the state is of another net")
