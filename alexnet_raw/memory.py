@@ -8,10 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from alexnet_raw.device import Array, Device
+from alexnet_raw.device import ALIGNMENT, Array, Device
 from alexnet_raw.layers import Shape
-
-ALIGNMENT = 64  # bytes: a cache line, and the widest vector of a CPU
 
 
 class Slot(NamedTuple):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from alexnet_raw import layer_file
-from alexnet_raw.device import Device
-from alexnet_raw.memory import ALIGNMENT, Memory, Slot, lifetimes, pack
+from alexnet_raw.device import ALIGNMENT, Device
+from alexnet_raw.memory import Memory, Slot, lifetimes, pack
 from alexnet_raw.network import Network
 from tests.test_network import NetText, batch, make, pixel_layers, run, sparse_towers, two_towers
 
@@ -220,6 +220,6 @@ def test_arrays_are_aligned_and_keep_their_dtype(cpu):
     arrays = [memory.array(slot, 3) for slot in slots]
     for i, (slot, array) in enumerate(zip(slots, arrays, strict=True)):
         assert array.shape == (*slot.shape, 3) and array.dtype == slot.dtype
-        assert memory.places[slot] % ALIGNMENT == 0
+        assert array.data.ctypes.data % ALIGNMENT == 0
         array.copy_from(np.full(array.shape, i, array.dtype))
     assert [set(array.numpy().flat) for array in arrays] == [{0}, {1}, {2}]
