@@ -23,10 +23,10 @@ class Turn:
     scratch: dict[str, Slot]
 
     @property
-    def slots(self) -> set[Slot]:
+    def slots(self) -> list[Slot]:
         """All that is read or written."""
-        slots = {self.dout} if self.dout else set()
-        return slots.union(self.scratch.values(), *(route.slots for route in self.routes if route))
+        routes = [slot for route in self.routes if route for slot in route.slots]
+        return [*([self.dout] if self.dout else []), *routes, *self.scratch.values()]
 
 
 def gradient_slot(name: str, shapes: dict[str, Shape], places: dict[str, Device]) -> Slot:

@@ -64,10 +64,10 @@ class Route:
         return cls(name, computed, arrived, target, first, half)
 
     @property
-    def slots(self) -> set[Slot]:
+    def slots(self) -> list[Slot]:
         """All that it needs memory for."""
         halves = half_slots(self.name, self.target.shape, self.computed.device, self.target.device)
-        return {self.computed, self.arrived, self.target, *(halves if self.half else ())}
+        return [self.target, self.computed, self.arrived, *(halves if self.half else ())]
 
     def gradient(self, find: Find) -> Gradient:
         """Where the layer computes the gradient, and whether it adds it to what is there."""

@@ -96,7 +96,7 @@ class Network:
         self._turns = plan_backward(self.spec, self.shapes, self.places, self.wants_gradient)
         used = [turn.slots for turn in self._turns]
         if self.spec.pictures.name in self.wants_gradient:
-            used.append({self._picture_gradient})  # `input_gradient` reads it after the last turn
+            used.append([self._picture_gradient])  # `input_gradient` reads it after the last turn
         self._memory = Memory(batch_size, used)
         self._sites: dict[int, list[Site]] = {}
         self._now: _Pass | None = None
