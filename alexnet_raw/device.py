@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+ALIGNMENT = 64  # bytes, of all arrays on the CPU: a cache line, and its widest vector
+
 
 class DeviceError(RuntimeError):
     """A device that was asked for cannot be used; the message says why and what to do."""
@@ -52,7 +54,7 @@ class Device:
     def empty(self, shape: int | tuple[int, ...], dtype: Any = np.float32) -> Array:
         """An array with undefined contents."""
         if not self.is_cuda:
-            return Array(np.empty(shape, dtype), self)
+            return Array(_aligned(shape, dtype), self)
         with self._cupy.cuda.Device(self.ordinal), self._stream:
             return Array(self._cupy.ndarray(shape, dtype), self)
 
@@ -232,6 +234,14 @@ def parse_devices(text: str) -> list[Device]:
     if not all(names):
         raise ValueError(f"devices '{text}': an entry is empty; write for example cpu,cpu")
     return [Device(name, index) for index, name in enumerate(names)]
+
+
+def _aligned(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
+    """As np.empty, but beginning on a cache line: vectors of an array then do not straddle two."""
+    nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.empty(nbytes + ALIGNMENT, np.uint8)
+    begin = -memory.ctypes.data % ALIGNMENT
+    return memory[begin : begin + nbytes].view(dtype).reshape(shape)
 
 
 def _extension(name: str) -> ModuleType:

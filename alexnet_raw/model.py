@@ -63,12 +63,22 @@ class Model:
 
     @classmethod
     def load(cls, path: str | Path, devices: list[Device], batch_size: int) -> Model:
-        """The model in a checkpoint. Raises CheckpointError."""
+        """The model in a checkpoint, for use: its velocities are left out. Raises CheckpointError."""
         return cls.restore(checkpoint.load(path), checkpoint.locate(path), devices, batch_size)
 
     @classmethod
-    def restore(cls, saved: Checkpoint, path: Path, devices: list[Device], batch_size: int) -> Model:
-        """As `load`, from a checkpoint that was read already; ``path`` is used in errors."""
+    def restore(
+        cls,
+        saved: Checkpoint,
+        path: Path,
+        devices: list[Device],
+        batch_size: int,
+        for_training: bool = False,
+    ) -> Model:
+        """As `load`, from a checkpoint that was read already; ``path`` is used in errors.
+
+        for_training: with velocities, to be trained on.
+        """
         try:
             about = saved.metadata["net"]
             spec = layer_file.parse(about["definition"], about["parameters"], about["name"])
@@ -88,7 +98,7 @@ class Model:
         }
         model.names = saved.metadata.get("names", classes)
         try:
-            model.net.load_state(state)
+            model.net.load_state(state, velocities=for_training)
         except ValueError as error:
             raise CheckpointError(f"{path} does not fit its own net: {error}") from error
         return model

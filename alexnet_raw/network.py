@@ -10,15 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from alexnet_raw import optimizer
+from alexnet_raw.backward_plan import gradient_slot, plan_backward, scratch_slots
 from alexnet_raw.device import Array, Device
-from alexnet_raw.exchange import Memory, Route, copy_as_half
+from alexnet_raw.exchange import copy_as_half
 from alexnet_raw.layers import Layer, Shape, Site
 from alexnet_raw.layers.cost import MultiSoftmax
 from alexnet_raw.layers.data import Data
+from alexnet_raw.memory import Memory, Slot
 from alexnet_raw.net_spec import NetSpec
 from alexnet_raw.parameters import Parameter, ParameterSpec
 
@@ -90,8 +93,11 @@ class Network:
             for layer in self.spec
         }
         self.wants_gradient = self.spec.wants_gradient(input_gradient)
-        self._fused = self.spec.fused_costs()
-        self._memory = Memory(batch_size)
+        self._turns = plan_backward(self.spec, self.shapes, self.places, self.wants_gradient)
+        used = [turn.slots for turn in self._turns]
+        if self.spec.pictures.name in self.wants_gradient:
+            used.append([self._picture_gradient])  # `input_gradient` reads it after the last turn
+        self._memory = Memory(batch_size, used)
         self._sites: dict[int, list[Site]] = {}
         self._now: _Pass | None = None
         self._sites_for(batch_size)
@@ -144,36 +150,25 @@ class Network:
                     raise ValueError(f"targets have {outputs} outputs, but {layer.name} wants {wanted}")
 
     def backward(self) -> None:
-        """Gradients of all costs' sum for the batch of the last `forward`, into the parameters.
-
-        Layers are visited from last to first. Of the readers of a layer the first visited writes
-        the gradient and the others add theirs.
-        """
+        """Gradients of all costs' sum for the batch of the last `forward`, into the parameters."""
         now = self._now
         if now is None or not (now.train and now.has_labels):
             raise RuntimeError("backward needs a forward with train=True and labels before it")
         now.learned = {}
         for parameter in self.parameters.values():
             parameter.is_begun = False
-        begun: set[str] = set()  # layers whose gradient holds something
-        for site in reversed(now.sites):
-            layer = site.layer
-            if layer.name not in self.wants_gradient:
-                continue
-            if layer.is_cost and layer.inputs[-1] in self._fused:
-                begun.add(layer.inputs[-1])
-                continue
-            if not layer.is_cost and layer.name not in begun:
-                continue  # no cost depends on it
-            if cost := self._fused.get(layer.name):
-                site.fused_cost = (self._fetch(cost.inputs[0], site), cost.coeff)
-            elif not layer.is_cost:
-                site.dout = self._gradient(layer.name, site.images)
-            routes = self._routes(site, begun)
-            site.dinputs = [route and route.gradient for route in routes]
-            layer.backward(site)
-            for route in filter(None, routes):
-                route.deliver(self._memory)
+        sites = {site.layer.name: site for site in now.sites}
+        for turn in self._turns:
+            site = sites[turn.layer.name]
+            find = partial(self._memory.array, images=site.images)
+            if turn.cost:
+                site.fused_cost = (self._fetch(turn.cost.inputs[0], site), turn.cost.coeff)
+            site.dout = turn.dout and find(turn.dout)
+            site.dinputs = [route and route.gradient(find) for route in turn.routes]
+            site.scratch |= {name: find(slot) for name, slot in turn.scratch.items()}
+            turn.layer.backward(site)
+            for route in filter(None, turn.routes):
+                route.deliver(find)
             now.learned |= {p.name: p for p in site.parameters.values()}
 
     def update(self, progress: float) -> None:
@@ -226,12 +221,18 @@ class Network:
 
     def input_gradient(self) -> np.ndarray:
         """(channels, height, width, N) float32, the gradient of the last backward's pictures."""
-        pictures = self.spec.pictures.name
-        if pictures not in self.wants_gradient:
+        if self.spec.pictures.name not in self.wants_gradient:
             raise RuntimeError(
                 "make the Network with input_gradient=True, of layers that all pass gradients"
             )
-        return self._gradient(pictures, self._last().sites[0].images).numpy()
+        now = self._last()
+        if now.learned is None:
+            raise RuntimeError("input_gradient needs a backward before it")
+        return self._memory.array(self._picture_gradient, now.sites[0].images).numpy()
+
+    @property
+    def _picture_gradient(self) -> Slot:
+        return gradient_slot(self.spec.pictures.name, self.shapes, self.places)
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of all values and velocities: name and name + ".velocity".
@@ -240,18 +241,25 @@ class Network:
         """
         return {name: array.numpy() for name, array in self._state().items()}
 
-    def _state(self) -> dict[str, Array]:
+    def _state(self, velocities: bool = True) -> dict[str, Array]:
         arrays = {name: p.value for name, p in self.parameters.items()}
-        arrays |= {f"{name}.velocity": p.velocity for name, p in self.parameters.items()}
+        if velocities:
+            arrays |= {f"{name}.velocity": p.velocity for name, p in self.parameters.items()}
         for layer in self.spec:
             if layer.saves_constants:
                 constants = self._constants[layer.name].items()
                 arrays |= {f"{layer.name}.{name}": array for name, array in constants}
         return arrays
 
-    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Set all values and velocities from what `state` gave; ValueError where they differ."""
-        arrays = self._state()
+    def load_state(self, state: Mapping[str, np.ndarray], velocities: bool = True) -> None:
+        """Set all values and velocities from what `state` gave; ValueError where they differ.
+
+        velocities: False leaves them out, and without memory, for a net that will not be trained on.
+        """
+        if not velocities:
+            skipped = {f"{name}.velocity" for name in self.parameters}
+            state = {name: array for name, array in state.items() if name not in skipped}
+        arrays = self._state(velocities)
         for name in sorted(arrays.keys() ^ state.keys()):
             where = "the saved state" if name in arrays else f"net {self.spec.name}"
             raise ValueError(f"{name} is missing in {where}: the state is of another net")
@@ -273,9 +281,11 @@ class Network:
         key = (f"{name} as half" if half else name, site.device)
         if key not in outputs:
             source = outputs[name, self.places[name]]
-            copy = self._memory.array(("exchange", *key), site.device, source.shape, source.dtype)
+            *shape, images = source.shape
+            find = partial(self._memory.array, images=images)
+            copy = find(Slot(("exchange", key[0]), site.device, tuple(shape), source.dtype))
             if half:
-                copy_as_half(copy, source, name, self._memory)
+                copy_as_half(copy, source, name, find)
             else:
                 copy.copy_from(source)
             outputs[key] = copy
@@ -284,36 +294,6 @@ class Network:
     def _is_exchange(self, name: str, site: Site) -> bool:
         """Whether `site` has another gpu= than layer `name`, be they on one device or not."""
         return self._gpus[name] != self._gpus[site.layer.name]
-
-    def _gradient(self, name: str, images: int) -> Array:
-        """The gradient of layer `name`'s output, on its device."""
-        return self._memory.array(("gradient", name), self.places[name], (*self.shapes[name], images))
-
-    def _routes(self, site: Site, begun: set[str]) -> list[Route | None]:
-        """Where `site` puts the gradient of each input; None for those that need none.
-
-        begun: the layers whose gradient holds something already; brought up to date.
-        """
-        routes = []
-        for i, name in enumerate(site.layer.inputs):
-            if name not in self.wants_gradient:
-                routes.append(None)
-                continue
-            target = self._gradient(name, site.images)
-            first, half = name not in begun, self._layers[name].half_backward
-            begun.add(name)
-            routes.append(
-                Route.plan(
-                    (name, i),
-                    site.device,
-                    target,
-                    self._memory,
-                    first=first,
-                    in_place=site.layer.can_accumulate,
-                    half=half and self._is_exchange(name, site),
-                )
-            )
-        return routes
 
     def _sites_for(self, images: int) -> list[Site]:
         """The sites of all layers but data, in order, for batches of `images`."""
@@ -327,18 +307,16 @@ class Network:
     def _new_site(self, layer: Layer, images: int) -> Site:
         device = self.places[layer.name]
         inputs = [self.shapes[name] for name in layer.inputs]
-        scratch = {
-            name: self._memory.array((layer.name, name), device, (*shape, images))
-            for name, shape in layer.scratch(inputs).items()
-        }
+        find = partial(self._memory.array, images=images)
+        scratch = scratch_slots(layer, layer.scratch(inputs), self.places)
         return Site(
             layer,
             device,
             images,
             inputs=[],
-            out=self._memory.array(layer.name, device, (*self.shapes[layer.name], images)),
+            out=find(Slot(("out", layer.name), device, self.shapes[layer.name])),
             parameters=self._learns[layer.name],
-            scratch=scratch,
+            scratch={name: find(slot) for name, slot in scratch.items()},
             constants=self._constants[layer.name],
             seed=self.seed,
         )

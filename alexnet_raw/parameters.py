@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,7 +65,10 @@ class ParameterSpec:
 
 
 class Parameter:
-    """Value, gradient and velocity of one parameter, three arrays of one shape on one device."""
+    """Value, gradient and velocity of one parameter, three arrays of one shape on one device.
+
+    Gradient and velocity start as 0, and have no memory before something wants them: training.
+    """
 
     def __init__(self, spec: ParameterSpec, layer: str, device: Device, seed: int | None):
         """seed: of the first values; None leaves zeros, for values that will be loaded."""
@@ -73,5 +77,11 @@ class Parameter:
         self.is_begun = False  # its gradient holds something of the current backward pass
         first = np.zeros(spec.shape, np.float32) if seed is None else spec.initial(seed, layer)
         self.value: Array = device.upload(first)
-        self.gradient: Array = device.zeros(spec.shape)
-        self.velocity: Array = device.zeros(spec.shape)
+
+    @cached_property
+    def gradient(self) -> Array:
+        return self.value.device.zeros(self.value.shape)
+
+    @cached_property
+    def velocity(self) -> Array:
+        return self.value.device.zeros(self.value.shape)

@@ -120,7 +120,7 @@ class Run:
         try:
             state = saved.metadata["run"]
             settings = replace(Settings(**state["settings"]), **changes)
-            model = Model.restore(saved, path, devices, settings.batch_size)
+            model = Model.restore(saved, path, devices, settings.batch_size, for_training=True)
             sources = open_sources(settings.data, model.picture_size, model.classes)
             run = cls(settings, model, sources, path.parent, checkpoint.main(path), threads)
             run._set_state(state)

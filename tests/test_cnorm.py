@@ -70,7 +70,8 @@ def site_of(guarded, settings, shape, x, dout=None) -> Site:
     )
     layer = layer_file.parse(definition, parameters, "net")["norm"]
     assert layer.output_shape([shape[:-1]]) == shape[:-1]
-    scratch = {name: guarded.out(*shape) for name in layer.scratch([shape[:-1]])}
+    names = [*layer.scratch([shape[:-1]]), *layer.backward_scratch([shape[:-1]])]
+    scratch = {name: guarded.out(*shape) for name in names}
     site = Site(
         layer, guarded.device, shape[-1], [guarded.inp(x)], guarded.out(*shape), {}, scratch, {}, seed=0
     )

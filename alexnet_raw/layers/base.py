@@ -87,6 +87,10 @@ class Layer:
         """Further arrays a layer wants for a batch: name -> shape without the images axis."""
         return {}
 
+    def backward_scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
+        """The same, for arrays that hold nothing but while `backward` runs: their memory is shared."""
+        return {}
+
     def constants(self, seed: int, initialise: bool = True) -> dict[str, np.ndarray]:
         """Arrays that never change, none by default. They follow from the net's seed, or else
         (`saves_constants`) are part of its state; initialise: False where a state will be loaded."""

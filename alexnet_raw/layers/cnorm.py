@@ -19,7 +19,10 @@ class Cnorm(Rnorm):
     can_accumulate = False
 
     def scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
-        return {name: inputs[0] for name in ("m", "dm", "denominators")}
+        return {"m": inputs[0], "denominators": inputs[0]}
+
+    def backward_scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
+        return {"dm": inputs[0]}
 
     def forward(self, site: Site) -> None:
         x, m, mean = site.inputs[0], site.scratch["m"], site.out

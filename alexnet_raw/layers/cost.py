@@ -114,8 +114,10 @@ class MultiSoftmax(CostLayer):
     def scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
         classes = prod(inputs[1])
         costs = dict.fromkeys(("loss", "top1", "topk", "unused"), ())
-        arrays = dict.fromkeys(("probs", "given"), (classes,))
-        return {**costs, **arrays, "lattice": (classes, self.size)}
+        return {**costs, "probs": (classes,), "lattice": (classes, self.size)}
+
+    def backward_scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
+        return {"given": (prod(inputs[1]),)}
 
     def describe(self) -> str:
         return f"sets of {self.size}, coeff {self.coeff:g}"

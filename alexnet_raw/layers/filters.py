@@ -102,13 +102,16 @@ class FilterLayer(WeightLayer):
         ]
 
     def scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
-        """The channels that all groups see, one group after the other, and their gradient."""
+        """The channels that all groups see, one group after the other."""
         return {
-            f"{name}{i}": (self.groups[i] * self.filter_channels[i], *inputs[i][1:])
+            f"seen{i}": (self.groups[i] * self.filter_channels[i], *inputs[i][1:])
             for i, is_random in enumerate(self.random)
             if is_random
-            for name in ("seen", "dseen")
         }
+
+    def backward_scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
+        """Their gradient."""
+        return {f"d{name}": shape for name, shape in self.scratch(inputs).items()}
 
     @property
     def saves_constants(self) -> bool:

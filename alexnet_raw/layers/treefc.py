@@ -60,7 +60,10 @@ class TreeFc(Fc):
         return [weights, nodes, biases]
 
     def scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
-        return {"nodes": (self._inner,), "dnodes": (self._inner,)}
+        return {"nodes": (self._inner,)}
+
+    def backward_scratch(self, inputs: list[Shape]) -> dict[str, Shape]:
+        return {"dnodes": (self._inner,)}
 
     def constants(self, seed: int, initialise: bool = True) -> dict[str, np.ndarray]:
         return {"paths": class_tree.paths(self.parents)}

@@ -79,6 +79,10 @@ class ndarray:
         assert math.prod(shape) == self.size, f"{self.shape} as {shape}"
         return ndarray(shape, self.dtype, self.data)
 
+    def view(self, dtype: Any) -> ndarray:
+        values = self.nbytes // np.dtype(dtype).itemsize
+        return ndarray((*self.shape[:-1], values // math.prod(self.shape[:-1])), dtype, self.data)
+
     def __getitem__(self, part: slice) -> ndarray:
         start, stop, step = part.indices(self.shape[0])
         assert step == 1

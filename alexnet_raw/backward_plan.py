@@ -1,0 +1,81 @@
+"""The backward pass of a net before it runs: whose turn comes when, and where the gradients go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alexnet_raw.device import Device
+from alexnet_raw.exchange import Route
+from alexnet_raw.layers import Layer, Shape
+from alexnet_raw.layers.data import Data
+from alexnet_raw.memory import Slot
+from alexnet_raw.net_spec import NetSpec
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A layer's turn in the backward pass."""
+
+    layer: Layer
+    cost: Layer | None  # the one above, where the layer computes the gradient of both (fused)
+    dout: Slot | None  # None: a cost, or fused with one
+    routes: tuple[Route | None, ...]  # of the inputs' gradients; None: nobody wants it
+    scratch: dict[str, Slot]
+
+    @property
+    def slots(self) -> list[Slot]:
+        """All that is read or written."""
+        routes = [slot for route in self.routes if route for slot in route.slots]
+        return [*([self.dout] if self.dout else []), *routes, *self.scratch.values()]
+
+
+def gradient_slot(name: str, shapes: dict[str, Shape], places: dict[str, Device]) -> Slot:
+    """The gradient of layer `name`'s output."""
+    return Slot(("gradient", name), places[name], shapes[name])
+
+
+def scratch_slots(layer: Layer, shapes: dict[str, Shape], places: dict[str, Device]) -> dict[str, Slot]:
+    """For arrays of these names and shapes that `layer` alone uses."""
+    device = places[layer.name]
+    return {name: Slot(("scratch", layer.name, name), device, shape) for name, shape in shapes.items()}
+
+
+def plan_backward(
+    spec: NetSpec, shapes: dict[str, Shape], places: dict[str, Device], wanted: set[str]
+) -> list[Turn]:
+    """The turns of the layers that a cost depends on and whose gradient is `wanted`, last to first.
+
+    Of the readers of a layer the first that has its turn writes the gradient and the others add theirs.
+    """
+    gpus, fused = spec.places(), spec.fused_costs()
+    begun: set[str] = set()  # layers whose gradient holds something
+
+    def route(layer: Layer, i: int) -> Route | None:
+        name = layer.inputs[i]
+        if name not in wanted:
+            return None
+        first = name not in begun
+        begun.add(name)
+        source = spec[name]
+        return Route.plan(
+            (layer.name, i),
+            places[layer.name],
+            gradient_slot(name, shapes, places),
+            first=first,
+            in_place=layer.can_accumulate,
+            half=source.half_backward and gpus[name] != gpus[layer.name],
+        )
+
+    turns = []
+    for layer in reversed(spec.layers):
+        cost = fused.get(layer.name)
+        has_gradient = layer.is_cost or cost or layer.name in begun
+        if isinstance(layer, Data) or layer.name not in wanted or not has_gradient:
+            continue
+        if layer.is_cost and layer.inputs[-1] in fused:
+            continue
+        dout = None if layer.is_cost or cost else gradient_slot(layer.name, shapes, places)
+        routes = tuple(route(layer, i) for i in range(len(layer.inputs)))
+        scratch = layer.backward_scratch([shapes[name] for name in layer.inputs])
+        turns.append(Turn(layer, cost, dout, routes, scratch_slots(layer, scratch, places)))
+    return turns
