@@ -35,7 +35,7 @@ def towers(spec: NetSpec) -> Iterator[tuple[Layer, int]]:
 
 
 def main() -> None:
-    p = parser(__doc__.splitlines()[0], batch_size=128)
+    p = parser(__doc__.splitlines()[0], net="alexnet", batch_size=128)
     p.add_argument("--only", default="", help='regular expression, of "conv1a weight gradient"')
     p.add_argument("--repeats", type=int, default=7, help="the median of so many is shown")
     p.add_argument("--channels-last", action="store_true", help="PyTorch's tensors in NHWC")
