@@ -136,11 +136,13 @@ def by_turns(
     repeats: int,
     least: float = 0.01,
     budget: float = math.inf,
+    typical: Callable[[list[float]], float] = statistics.median,
 ) -> dict[str, float]:
     """Median seconds of one call of each. They take turns, so that all see the same machine.
 
     A measurement lasts at least `least` seconds, for which short calls are repeated. There are fewer
-    repeats, but three, where all of them would take more than about `budget` seconds.
+    repeats, but three, where all of them would take more than about `budget` seconds. typical: what to
+    take in place of the median.
     """
     counts, turn = {}, 0.0
     for name, run in runs.items():
@@ -155,7 +157,7 @@ def by_turns(
         for name, run in runs.items():
             time.sleep(0.002)  # the other side's threads, which wait awake for a while, go to sleep
             times[name].append(_seconds(run, counts[name], device) / counts[name])
-    return {name: statistics.median(of_run) for name, of_run in times.items()}
+    return {name: typical(of_run) for name, of_run in times.items()}
 
 
 def _seconds(run: Callable[[], object], count: int, device: Device) -> float:
