@@ -43,9 +43,9 @@ BATCH = 64
 TRIES, REPEATS = 3, 5
 ADVICE = """\
 Run it again when the machine does nothing else. If it stays: `tools/bench_kernels.py --only ROW` or
-`tools/bench_train.py --profile`, here and at the commit before, show what changed. If the loss is meant,
-or PyTorch became faster, lower the row in tools/check_speed.py and say why. The least ratios are those
-of AVX2: on a machine with other vectors compare with the commit before instead."""
+`tools/bench_train.py --profile`, here and at the commit before, show what changed. If the loss is
+meant, or PyTorch became faster, lower the row in tools/check_speed.py and say why. The least ratios
+are those of AVX2: on a machine with other vectors compare with the commit before instead."""
 
 
 @dataclass(frozen=True)
