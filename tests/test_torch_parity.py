@@ -22,13 +22,38 @@ from alexnet_raw.reference import dropout
 from tests.conftest import cuda_available, relative_error
 
 torch = pytest.importorskip("torch", reason="needs the extra: pip install 'alexnet-raw[torch]'")
+import torch_peers  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-from tools import torch_alexnet  # noqa: E402
-
 FORWARD, BACKWARD, TRAINING = 1e-5, 2e-5, 1e-5
-NETS = [("alexnet", 4, 0.0001), ("alexnet-mini", 32, 0.02)]  # with batch size and learning rate
+
+
+@dataclass(frozen=True)
+class Case:
+    """A packaged net, and the order in which its peer's forward comes to ReLUs and max-pooling."""
+
+    name: str
+    batch_size: int
+    rate: float
+    relus: str  # the layers that end with one
+    pools: str  # input:output
+    logits: str
+
+
+ALEXNET = (
+    "conv1 conv2 conv3 conv4 conv5 fc6 fc7",
+    "norm1:pool1 norm2:pool2 conv5:pool5",
+    "fc8",
+)
+CIFAR10 = ("pool1 conv2 conv3", "conv1:pool1", "fc10")
+CASES = [
+    Case("alexnet", 4, 0.0001, *ALEXNET),
+    Case("alexnet-mini", 32, 0.02, *ALEXNET),
+    Case("cifar10-quick", 32, 0.00002, "conv1 conv2 fc3", "conv1:pool1 conv2:pool2", "fc4"),
+    Case("cifar10", 16, 0.0001, *CIFAR10),
+    Case("cifar10-lrn", 16, 0.0001, *CIFAR10),
+]
 DEVICES = ["cpu", "cuda:0"] if cuda_available() else ["cpu"]
 SEED, STEP = 7, 3
 
@@ -37,11 +62,11 @@ SEED, STEP = 7, 3
 class Pair:
     """One net here and in PyTorch, with equal weights, and a batch for both."""
 
+    case: Case
     net: Network
     peer: nn.Module
     images: np.ndarray  # (channels, height, width, N)
     labels: np.ndarray
-    rate: float
 
     def forward(self, train: bool, step: int = STEP) -> None:
         device = self.net.input_device
@@ -50,14 +75,16 @@ class Pair:
     def peer_forward(self, train: bool, step: int = STEP) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits and mean loss."""
         self.peer.train(train)
-        self.peer.drop6.step = self.peer.drop7.step = step
+        for layer in self.peer.children():
+            if isinstance(layer, SharedDropout):
+                layer.step = step
         logits = self.peer(torch.from_numpy(np.moveaxis(self.images, -1, 0).astype(np.float64)))
         return logits, F.cross_entropy(logits, torch.from_numpy(self.labels).long())
 
     def activations(self, layer: str) -> torch.Tensor:
         """(N, channels of both towers, height, width) of our last forward."""
-        towers = [self.net.activations(layer + tower) for tower in torch_alexnet.TOWERS]
-        return torch.from_numpy(np.concatenate(towers, axis=1))
+        towers = [part.name for part in self.net.spec if part.name.rstrip(torch_peers.TOWERS) == layer]
+        return torch.from_numpy(np.concatenate([self.net.activations(name) for name in towers], axis=1))
 
     def share_decisions(self) -> None:
         """Let the peer's next forward use the units that ours let through in the last one, and the
@@ -66,14 +93,13 @@ class Pair:
         About one unit in a million is so near to a ReLU's edge, or to the winner of its window, that
         rounding decides. It moves a whole gradient of that unit, for 1e-3 of a layer's gradient.
         """
-        pools = [("norm1", "pool1"), ("norm2", "pool2"), ("conv5", "pool5")]
-        relus = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"]
+        pools = [pool.split(":") for pool in self.case.pools.split()]
         self.peer.pool = SharedPool([tuple(map(self.activations, names)) for names in pools])
-        self.peer.relu = SharedRelu([self.activations(name) for name in relus])
+        self.peer.relu = SharedRelu([self.activations(name) for name in self.case.relus.split()])
 
     def peer_gradient(self, name: str) -> np.ndarray:
         gradients = {name: p.grad for name, p in self.peer.named_parameters()}
-        return torch_alexnet.part(gradients, name, self.net.parameters[name].value.shape).numpy()
+        return torch_peers.part(gradients, name, self.net.parameters[name].value.shape).numpy()
 
 
 class SharedDropout(nn.Module):
@@ -81,7 +107,7 @@ class SharedDropout(nn.Module):
 
     def __init__(self, net: Network, layer: str):
         super().__init__()
-        self.layers = [net.spec[layer + tower] for tower in torch_alexnet.TOWERS]
+        self.layers = [net.spec[layer + tower] for tower in torch_peers.TOWERS]
         self.step = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -135,31 +161,33 @@ class _Pool(torch.autograd.Function):
         return dmaps[:, 0, :height, :width].reshape(inp.shape), None, None
 
 
-@pytest.fixture(params=itertools.product(DEVICES, NETS), ids=lambda p: f"{p[0]}-{p[1][0]}")
+@pytest.fixture(params=itertools.product(DEVICES, CASES), ids=lambda p: f"{p[0]}-{p[1].name}")
 def pair(request) -> Pair:
     """Fixed seed: the net, with weights that keep activations of about equal size, so that each layer
     shows in the result."""
-    device, (name, batch_size, rate) = request.param
-    spec = layer_file.load_packaged(name)
-    net = Network(spec, [Device(device)], batch_size, SEED)
+    device, case = request.param
+    spec = layer_file.load_packaged(case.name)
+    net = Network(spec, [Device(device)], case.batch_size, SEED)
     rng = np.random.default_rng(SEED)
     for parameter in net.parameters.values():
         draws = rng.standard_normal(parameter.value.shape, np.float32)
         inputs = 100 if draws.ndim == 1 else draws[..., 0].size
         parameter.value.copy_from(draws / np.float32(np.sqrt(inputs)))
-    peer = torch_alexnet.AlexNet(torch_alexnet.SIZES[name])
-    torch_alexnet.load(peer, net.state())
-    peer.drop6, peer.drop7 = (SharedDropout(net, layer) for layer in ("drop6", "drop7"))
-    images = 20 * rng.standard_normal((*net.shapes["data"], batch_size), np.float32)
-    labels = rng.integers(0, spec.classes, batch_size).astype(np.int32)
-    return Pair(net, peer.double(), images, labels, rate)
+    peer = torch_peers.build(case.name)
+    torch_peers.load(peer, net.state())
+    for name, module in peer.named_children():
+        if isinstance(module, nn.Dropout):
+            setattr(peer, name, SharedDropout(net, name))
+    images = 20 * rng.standard_normal((*net.shapes["data"], case.batch_size), np.float32)
+    labels = rng.integers(0, spec.classes, case.batch_size).astype(np.int32)
+    return Pair(case, net, peer.double(), images, labels)
 
 
 def test_forward(pair):
     for train in (True, False):
         pair.forward(train)
         logits, loss = pair.peer_forward(train)
-        ours = pair.net.activations("fc8").reshape(logits.shape)
+        ours = pair.net.activations(pair.case.logits).reshape(logits.shape)
         assert relative_error(ours, logits.detach().numpy()) < FORWARD
         # A softmax turns absolute errors of logits into relative ones.
         tolerance = FORWARD * max(1, np.abs(ours).max())
@@ -185,8 +213,8 @@ def test_every_gradient(pair):
 def test_ten_steps(pair):
     """Momentum, weight decay of the weights only, and the two rates of weights and biases."""
     net, peer = pair.net, pair.peer
-    weight_rate = Rate(pair.rate, momentum=0.9, decay=0.0005)
-    bias_rate = Rate(2 * pair.rate, momentum=0.9)
+    weight_rate = Rate(pair.case.rate, momentum=0.9, decay=0.0005)
+    bias_rate = Rate(2 * pair.case.rate, momentum=0.9)
     for p in net.parameters.values():
         p.rate = bias_rate if p.name.endswith("biases") else weight_rate
     weights = [p for p in peer.parameters() if p.ndim > 1]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.metadata
+import math
 import os
 import platform
 import shlex
@@ -12,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -33,11 +35,13 @@ except ImportError:
 FOLDER = Path(__file__).parent
 
 
-def parser(description: str, batch_size: int) -> argparse.ArgumentParser:
-    """The options that all benchmarks have."""
+def parser(description: str, net: str = "", batch_size: int = 0) -> argparse.ArgumentParser:
+    """The options that all benchmarks have; with their defaults, those that not all have."""
     p = argparse.ArgumentParser(description=description)
-    p.add_argument("--net", default="alexnet", choices=layer_file.packaged())
-    p.add_argument("--batch-size", type=int, default=batch_size)
+    if net:
+        p.add_argument("--net", default=net, choices=layer_file.packaged())
+    if batch_size:
+        p.add_argument("--batch-size", type=int, default=batch_size)
     p.add_argument("--device", default="cpu", help="cpu or cuda:N")
     p.add_argument("--threads", type=int, default=0, help="CPU threads of both; 0: all cores")
     p.add_argument("--no-torch", action="store_true", help="measure ours alone")
@@ -46,18 +50,31 @@ def parser(description: str, batch_size: int) -> argparse.ArgumentParser:
     return p
 
 
+def numbers(text: str) -> list[int]:
+    """The type of an option that is a comma list of batch sizes."""
+    values = [int(number) for number in text.split(",")]
+    if min(values) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} has numbers below 1")
+    return values
+
+
 def start(arguments: argparse.Namespace) -> Device:
     """The device, and equal threads and precision for both sides."""
     device = Device(arguments.device)
-    threads = arguments.threads or os.cpu_count()
-    if not device.is_cuda:
-        device.module.set_threads(threads)
+    set_threads(device, arguments.threads or os.cpu_count())
     if torch:
-        torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = arguments.tf32
         torch.backends.cuda.matmul.allow_tf32 = arguments.tf32
     return device
+
+
+def set_threads(device: Device, threads: int) -> None:
+    """The CPU threads of both sides."""
+    if not device.is_cuda:
+        device.module.set_threads(threads)
+    if torch:
+        torch.set_num_threads(threads)
 
 
 def has_torch(arguments: argparse.Namespace) -> bool:
@@ -79,8 +96,10 @@ class Report:
                 print(line, file=file)
 
 
-def about(arguments: argparse.Namespace, device: Device) -> list[str]:
-    """Machine, versions, commit and command, as a Markdown list."""
+def about(
+    arguments: argparse.Namespace, device: Device, more_versions: Sequence[str] = ()
+) -> list[str]:
+    """Machine, versions, commit and command, as a Markdown list; more_versions: packages."""
     machine = f"{info.cpu_model()}, {os.cpu_count()} cores"
     if device.is_cuda:
         machine = dict(info.report()).get(device.name, device.name) + f"; {machine}"
@@ -89,6 +108,7 @@ def about(arguments: argparse.Namespace, device: Device) -> list[str]:
     versions += [f"NumPy {np.__version__}", f"{build['compiler']} {build.get('flags', '')}".strip()]
     if has_torch(arguments):
         versions.append(f"PyTorch {torch.__version__}")
+    versions += [f"{name} {importlib.metadata.version(name)}" for name in more_versions]
     threads = arguments.threads or os.cpu_count()
     environment = [f"{k}={v}" for k, v in os.environ.items() if k.startswith(("OMP_", "GOMP_", "MKL_"))]
     lines = [
@@ -111,24 +131,33 @@ def synchronize(device: Device) -> None:
 
 
 def by_turns(
-    runs: dict[str, Callable[[], object]], device: Device, repeats: int, least: float = 0.01
+    runs: dict[str, Callable[[], object]],
+    device: Device,
+    repeats: int,
+    least: float = 0.01,
+    budget: float = math.inf,
+    typical: Callable[[list[float]], float] = statistics.median,
 ) -> dict[str, float]:
     """Median seconds of one call of each. They take turns, so that all see the same machine.
 
-    A measurement lasts at least `least` seconds, for which short calls are repeated.
+    A measurement lasts at least `least` seconds, for which short calls are repeated. There are fewer
+    repeats, but three, where all of them would take more than about `budget` seconds. typical: what to
+    take in place of the median.
     """
-    counts = {}
+    counts, turn = {}, 0.0
     for name, run in runs.items():
         seconds = _seconds(run, 1, device)
         if seconds < 10 * least:  # without what the first call allocates and chooses
             seconds = _seconds(run, 1, device)
         counts[name] = max(1, round(least / max(seconds, 1e-7)))
+        turn += counts[name] * seconds
+    repeats = min(repeats, max(3, int(min(budget / turn, repeats))))
     times = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
             time.sleep(0.002)  # the other side's threads, which wait awake for a while, go to sleep
             times[name].append(_seconds(run, counts[name], device) / counts[name])
-    return {name: statistics.median(of_run) for name, of_run in times.items()}
+    return {name: typical(of_run) for name, of_run in times.items()}
 
 
 def _seconds(run: Callable[[], object], count: int, device: Device) -> float:

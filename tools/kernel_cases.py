@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from benchmarking import torch
+from benchmarking import Peak, torch
 
 from alexnet_raw import ops
 from alexnet_raw.device import Array, Device
@@ -14,17 +14,25 @@ from alexnet_raw.layers import Layer, Shape
 from alexnet_raw.neuron import IDENT
 
 Run = Callable[[], object]
+FLOAT = 4  # bytes
 
 
 @dataclass(frozen=True)
 class Case:
-    """One pass of a layer: our run and the peer's. Work is counted for one tower."""
+    """One pass of a layer: our run and the peer's. Work is counted for one tower.
+
+    flops: of matrix products only; floats: that must be read or written, each array once.
+    """
 
     name: str
     ours: Run
     peer: Run | None = None
     flops: int = 0
-    floats: int = 0  # read and written at least, for passes that do little else
+    floats: int = 0
+
+    def floor(self, best: Peak) -> float:
+        """Seconds that the arithmetic and the memory of this machine need at least: the longer ones."""
+        return max(self.flops / best.gflops, FLOAT * self.floats / best.gbytes) / 1e9
 
 
 class Maker:
@@ -78,6 +86,7 @@ class Maker:
             {"stride": layer.strides[i], "padding": layer.paddings[i], "groups": layer.groups[i]}
             for i in range(len(inps))
         ]
+        floats = sum(array.size for array in (*inps, *weights, out))
         peers = (None, None, None)
         if self.with_torch and layer.type == "conv" and not any(layer.random):
             peers = self._conv_peers(layer, inputs, output)
@@ -95,10 +104,10 @@ class Maker:
             for i, inp in enumerate(inps):
                 layer.backward_data_op(inp, out, weights[i], **settings[i])
 
-        yield Case("forward + bias", forward, peers[0], flops)
-        yield Case("weight gradient", weight_gradient, peers[1], flops)
+        yield Case("forward + bias", forward, peers[0], flops, floats)
+        yield Case("weight gradient", weight_gradient, peers[1], flops, floats)
         if layer.inputs[0] != self.pictures:
-            yield Case("data gradient", data_gradient, peers[2], flops)
+            yield Case("data gradient", data_gradient, peers[2], flops, floats)
         if layer.type == "conv":
             yield from self._bias(layer, output)
         for i in (i for i, is_random in enumerate(layer.random) if is_random):
@@ -154,6 +163,7 @@ class Maker:
         inps = [self.array(features, self.images) for features, _ in shapes]
         weights = [self.array(*shape) for shape in shapes]
         biases, out = self.array(layer.outputs), self.array(layer.outputs, self.images)
+        floats = sum(array.size for array in (*inps, *weights, out))
         last = len(inps) - 1
         peers = [None] * 3
         if self.with_torch:
@@ -178,9 +188,9 @@ class Maker:
             for i, inp in enumerate(inps):
                 ops.fc_backward_data(inp, out, weights[i])
 
-        yield Case("forward + bias", forward, peers[0], flops)
-        yield Case("weight gradient", weight_gradient, peers[1], flops)
-        yield Case("data gradient", data_gradient, peers[2], flops)
+        yield Case("forward + bias", forward, peers[0], flops, floats)
+        yield Case("weight gradient", weight_gradient, peers[1], flops, floats)
+        yield Case("data gradient", data_gradient, peers[2], flops, floats)
         yield from self._bias(layer, output)
 
     def _lrn(self, layer: Layer, inputs: list[Shape], output: Shape) -> Iterator[Case]:

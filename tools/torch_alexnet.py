@@ -1,4 +1,4 @@
-"""AlexNet in PyTorch: the peer of `tests/test_torch_parity.py` and of the benchmarks.
+"""AlexNet in PyTorch, for `torch_peers`.
 
 Written from the paper and not from the layer files, so that the two can be held against each other.
 The towers are the two groups of grouped convolutions: tower a is the first half of the channels.
@@ -7,13 +7,9 @@ The towers are the two groups of grouped convolutions: tower a is the first half
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
-
-TOWERS = "ab"
 
 
 @dataclass(frozen=True)
@@ -88,33 +84,6 @@ class AlexNet(nn.Module):
         x = self.drop6(self.relu(self.fc6(x.flatten(1))))
         x = self.drop7(self.relu(self.fc7(x)))
         return self.fc8(x)
-
-
-def part(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
-    """The view of an AlexNet's parameters that alexnet-raw calls `name`, say "conv3b.weights1".
-
-    tensors: by PyTorch's names, the parameters or arrays of their shapes; shape: of the part, in
-    alexnet-raw's order of axes, which the view has too.
-    """
-    layer, kind = name.split(".")
-    tower = TOWERS.find(layer[-1])  # -1: fc8, which has none
-    tensor = tensors[layer.rstrip(TOWERS) + (".bias" if kind == "biases" else ".weight")]
-    if tower >= 0:
-        tensor = tensor.chunk(2)[tower]
-    if kind == "biases":
-        return tensor
-    inputs = shape[0]
-    first = int(kind.removeprefix("weights")) * inputs
-    return tensor[:, first : first + inputs].movedim(0, -1)
-
-
-@torch.no_grad()
-def load(model: AlexNet, values: Mapping[str, object]) -> None:
-    """Give `model` the values, host arrays, that `Network.state` returns."""
-    tensors = dict(model.named_parameters())
-    for name, value in values.items():
-        if not name.endswith(".velocity"):
-            part(tensors, name, value.shape).copy_(torch.from_numpy(value))
 
 
 def _last_pixels(sizes: Sizes) -> int:
