@@ -28,15 +28,13 @@ def by_batch(
     columns = ["batch", "ms", "images/s", "memory MiB"]
     columns += [f"{EAGER} ms", "speed"] if EAGER in names else []
     report("| " + " | ".join(columns) + " |\n|" + "---:|" * len(columns))
-    per_image = 0.0  # MiB of both sides, of the last batch size, so rather too much for larger ones
     for count in batches:
-        needed, free = per_image * count, train_sides.free_memory(device)
+        needed, free = train_sides.memory_needed(spec, count, names), train_sides.free_memory(device)
         if needed > free:
-            report(f"\nBatch {count} might need {needed:,.0f} MiB, of which {free:,.0f} are free.")
+            report(f"\nBatch {count} may need {needed:,.0f} MiB, of which {free:,.0f} are free.")
             break
         here = Device(device.name)  # whose scratch memory is of this batch size
         sides, memory = train_sides.make(spec, count, here, names)
-        per_image = sum(memory.values()) / count
         seconds = by_turns(sides, here, REPEATS, budget=BUDGET)
         ours = seconds[OURS]
         cells = [str(count), f"{ours * 1e3:,.1f}", f"{count / ours:,.1f}", f"{memory[OURS]:,.0f}"]

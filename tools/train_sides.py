@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import ctypes
 import gc
+import math
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -132,6 +133,19 @@ class Memory:
         if self._device.is_cuda:  # neither side's allocator gives memory back by itself
             return (_gpu_memory(self._device)[0] - self._start) / MEGABYTE
         return (_kilobytes("self/status", "VmHWM") - self._start) / 1024
+
+
+def memory_needed(spec: NetSpec, images: int, names: list[str]) -> float:
+    """MiB that the sides of these names may take together, by the arrays that a net has at least."""
+    shapes = spec.shapes()
+    parameters = sum(
+        math.prod(parameter.shape)
+        for layer in spec
+        for parameter in layer.parameters([shapes[name] for name in layer.inputs])
+    )
+    activations = images * sum(math.prod(shape) for shape in shapes.values())
+    floats = 3 * parameters + 2 * activations  # values, gradients, velocities
+    return len(names) * 1.3 * 4 * floats / MEGABYTE
 
 
 def free_memory(device: Device) -> float:
