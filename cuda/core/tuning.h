@@ -81,6 +81,11 @@ struct ForCpu {
                          weights_strip = 128;
     static constexpr bool strip_in_shared = true;
 };
+
+// For kernels whose lanes are images where there are fewer of these than lanes.
+struct ForCpuFewImages : ForCpu {
+    using V = float;
+};
 #endif
 
 // Calls launcher(tuning) with the tuning to use; launchers are generic lambdas:
@@ -95,4 +100,16 @@ void tuned(Launcher launcher) {
     else
         launcher(ForCpu{});
 #endif
+}
+
+// The same for kernels whose lanes are images.
+template <class Launcher>
+void tuned_for(int images, Launcher launcher) {
+    tuned([&](auto tuning) {
+#ifndef ALEXNET_RAW_CUDA
+        if constexpr (lane_count<typename decltype(tuning)::V> > 1)
+            if (images < lane_count<typename decltype(tuning)::V>) return launcher(ForCpuFewImages{});
+#endif
+        launcher(tuning);
+    });
 }

@@ -78,17 +78,19 @@ __global__ void few_images_data_kernel(float* dinp, const float* dout, const flo
                                        int images, Epilogue epilogue) {
     using V = typename T::V;
     constexpr int L = lane_count<V>;
+    constexpr int kStep = T::threads * L, kSums = 4;  // several, since an addition waits for the last one
     const float* row = weights + index_t(blockIdx.x) * filters;
-    V sums[kMost];
-    UNROLL for (int n = 0; n < kMost; ++n) sums[n] = splat<V>(0.f);
-    for (int f = int(threadIdx.x) * L; f < filters; f += T::threads * L) {
-        const V w = load<V>(row + f, filters - f);
-        UNROLL for (int n = 0; n < kMost; ++n)
-            if (n < images) sums[n] += w * load<V>(dout + index_t(n) * filters + f, filters - f);
-    }
-    UNROLL for (int n = 0; n < kMost; ++n) {
-        if (n >= images) return;
-        const float sum = sum_of_lanes(block_reduce<T::threads>(sums[n], Sum{}));
+    for (int n = 0; n < images; ++n) {
+        const float* with = dout + index_t(n) * filters;
+        V sums[kSums] = {};
+        for (int f0 = int(threadIdx.x) * L; f0 < filters; f0 += kSums * kStep) {
+            UNROLL for (int i = 0; i < kSums; ++i) {
+                const int f = f0 + i * kStep, count = larger(0, filters - f);
+                sums[i] += load<V>(row + f, count) * load<V>(with + f, count);
+            }
+        }
+        const V all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+        const float sum = sum_of_lanes(block_reduce<T::threads>(all, Sum{}));
         float* p = dinp + index_t(blockIdx.x) * images + n;
         if (threadIdx.x == 0) *p = epilogue(sum, p, 1, 0);
     }

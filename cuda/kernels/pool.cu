@@ -105,7 +105,7 @@ __global__ void pool_backward_kernel(float* __restrict__ dinp, const float* __re
 
 void pool_forward(float* out, const float* inp, PoolSizes s, PoolKind kind, Neuron neuron,
                   Stream stream) {
-    tuned([&](auto tuning) {
+    tuned_for(s.images, [&](auto tuning) {
         using T = decltype(tuning);
         const PixelMap<T> outputs(s.channels, s.outputs_y, s.outputs_x, s.images);
         with_kind(kind, [&](auto known) {
@@ -117,7 +117,7 @@ void pool_forward(float* out, const float* inp, PoolSizes s, PoolKind kind, Neur
 
 void pool_backward(float* dinp, const float* dout, const float* inp, const float* out, PoolSizes s,
                    PoolKind kind, Neuron neuron, bool accumulate, Stream stream) {
-    tuned([&](auto tuning) {
+    tuned_for(s.images, [&](auto tuning) {
         using T = decltype(tuning);
         const PixelMap<T> inputs(s.channels, s.height, s.width, s.images);
         const Divisor stride(s.stride);
