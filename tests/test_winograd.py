@@ -47,15 +47,20 @@ def test_rounding_errors(cpu, rng, filter, size):
 
 
 @pytest.mark.parametrize(
-    "channels, filters, filter, size, faster",
-    [(48, 64, 5, 27, "winograd"), (96, 64, 3, 13, "winograd"), (3, 32, 5, 32, "direct")],
+    "channels, filters, filter, size, images, faster",
+    [
+        (48, 64, 5, 27, 8, "winograd"),
+        (96, 64, 3, 13, 8, "winograd"),
+        (96, 64, 3, 13, 1, "direct"),  # lanes are images
+        (3, 32, 5, 32, 8, "direct"),
+    ],
 )
-def test_the_faster_algorithm_is_taken(cpu, rng, channels, filters, filter, size, faster):
-    inp = cpu.upload(rng.standard_normal((channels, size, size, 8), np.float32))
+def test_the_faster_algorithm_is_taken(cpu, rng, channels, filters, filter, size, images, faster):
+    inp = cpu.upload(rng.standard_normal((channels, size, size, images), np.float32))
     weights = cpu.upload(rng.standard_normal((channels, filter, filter, filters), np.float32))
     results = {}
     for algorithm in ("auto", "direct", "winograd"):
-        out = cpu.empty((filters, size, size, 8))
+        out = cpu.empty((filters, size, size, images))
         ops.conv_forward(out, inp, weights, padding=filter // 2, algorithm=algorithm)
         results[algorithm] = out.numpy().tobytes()
     assert results["direct"] != results["winograd"]

@@ -457,14 +457,20 @@ Pictures pictures_of(const float* data, int first, int height, int width, int im
 
 }  // namespace
 
-// By operations: a value's transform costs as much as some forty multiply-adds of its products, and the
-// direct product runs at seven tenths of their speed.
+// By operations: a value's transform costs as much as some forty multiply-adds of its products, a
+// filter's eighty, and the direct product runs at seven tenths of their speed. Lanes beside the images
+// cost as much as those in use.
 bool winograd_pays(const ConvSize& s) {
     const int tile = outputs_of(s.filter_width);
-    const double tiles = double(ceil_div(s.out_height, tile)) * ceil_div(s.out_width, tile);
-    const double channels = s.group_channels(), filters = s.group_filters();
-    const double products = tiles * kPoints * (channels * filters + 40 * (channels + filters));
-    return products < 1.4 * s.out_height * s.out_width * s.taps() * channels * filters;
+    auto points = [&](int n) {
+        return n / tile * kSide + (n % tile ? n % tile + s.filter_width - 1 : 0);
+    };
+    int lanes = 1;
+    tuned([&](auto tuning) { lanes = lane_count<typename decltype(tuning)::V>; });
+    const double channels = s.group_channels(), filters = s.group_filters(), pairs = channels * filters;
+    const double values = double(points(s.out_height)) * points(s.out_width) * to_multiple(s.images, lanes);
+    const double products = values * (pairs + 40 * (channels + filters)) + 80 * kPoints * pairs;
+    return products < 1.4 * s.out_height * s.out_width * s.images * s.taps() * pairs;
 }
 
 index_t winograd_forward_workspace(const ConvSize& s) {
