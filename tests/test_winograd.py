@@ -16,13 +16,16 @@ from alexnet_raw.reference import conv as reference
 LARGEST_ERROR = 3e-6
 
 
-@pytest.mark.parametrize("filter", [3, 5])
-def test_rounding_errors(cpu, rng, filter):
-    """Pictures behind a ReLU, small weights and gradients of either sign, as in a net."""
+@pytest.mark.parametrize("filter, size", [(3, 12), (3, 13), (3, 14), (3, 15), (5, 13), (5, 14)])
+def test_rounding_errors(cpu, rng, filter, size):
+    """Pictures behind a ReLU, small weights and gradients of either sign, as in a net.
+
+    Sizes for every number of outputs that the last tile can have.
+    """
     padding = filter // 2
-    inp = np.maximum(rng.standard_normal((96, 13, 13, 8), np.float32), 0)
+    inp = np.maximum(rng.standard_normal((96, size, size, 8), np.float32), 0)
     weights = rng.standard_normal((96, filter, filter, 64), np.float32) * 0.01
-    dout = rng.standard_normal((64, 13, 13, 8), np.float32) * 1e-3
+    dout = rng.standard_normal((64, size, size, 8), np.float32) * 1e-3
     how = {"padding": padding, "algorithm": "winograd"}
     i, w, d = map(cpu.upload, (inp, weights, dout))
     out, dinp, dweights = (cpu.empty(a.shape) for a in (dout, inp, weights))
@@ -44,15 +47,20 @@ def test_rounding_errors(cpu, rng, filter):
 
 
 @pytest.mark.parametrize(
-    "channels, filters, filter, size, faster",
-    [(48, 64, 5, 27, "winograd"), (96, 64, 3, 13, "winograd"), (3, 32, 5, 32, "direct")],
+    "channels, filters, filter, size, images, faster",
+    [
+        (48, 64, 5, 27, 8, "winograd"),
+        (96, 64, 3, 13, 8, "winograd"),
+        (96, 64, 3, 13, 1, "direct"),  # lanes are images
+        (3, 32, 5, 32, 8, "direct"),
+    ],
 )
-def test_the_faster_algorithm_is_taken(cpu, rng, channels, filters, filter, size, faster):
-    inp = cpu.upload(rng.standard_normal((channels, size, size, 8), np.float32))
+def test_the_faster_algorithm_is_taken(cpu, rng, channels, filters, filter, size, images, faster):
+    inp = cpu.upload(rng.standard_normal((channels, size, size, images), np.float32))
     weights = cpu.upload(rng.standard_normal((channels, filter, filter, filters), np.float32))
     results = {}
     for algorithm in ("auto", "direct", "winograd"):
-        out = cpu.empty((filters, size, size, 8))
+        out = cpu.empty((filters, size, size, images))
         ops.conv_forward(out, inp, weights, padding=filter // 2, algorithm=algorithm)
         results[algorithm] = out.numpy().tobytes()
     assert results["direct"] != results["winograd"]

@@ -1,15 +1,18 @@
 // Convolution of stride 1 with 3 x 3 or 5 x 5 filters in up to 4 or 2.8 times fewer multiplications; in
-// 2.6 times fewer for pictures of 13 x 13 or 27 x 27, whose last tiles hang over the edge.
+// 3.4 times fewer for pictures of 13 x 13 and 2.6 for 27 x 27, whose last tiles hang over the edge.
 //
 // A product of polynomials can be found from values: evaluate both at enough points, multiply point by
 // point, interpolate. A convolution of a few pixels is such a product transposed, and what follows is
 // Winograd's minimal filtering F(m, r): m outputs of an r-tap filter from m + r - 1 multiplications
 // (S. Winograd, Arithmetic Complexity of Computations, 1980; in nets: A. Lavin and S. Gray, arXiv
-// 1509.09308). Along both axes of a picture, with tiles of 6 x 6 pixels and the points 0, 1, -1, 1/2,
-// -2 and infinity:
+// 1509.09308). Along both axes of a picture, with tiles of 6 x 6 pixels and six points
+// (winograd_transforms.h):
 //
 //     forward, data   F(4, 3) or F(2, 5): a tile has 4 x 4 or 2 x 2 outputs
 //     weights         F(3, 4) or F(5, 2): a tile of the outputs' gradients takes the filter's part
+//
+// A tile at the picture's edge that has fewer outputs needs fewer points, the first m + r - 1 of an
+// axis.
 //
 // At each of the 36 points (one for each axis) the values form matrices, and what is multiplied point
 // by point becomes a product of matrices: over channels, over filters, or over all (tile, image).
@@ -24,85 +27,27 @@
 #include "conv.h"
 #include "epilogue.h"
 #include "winograd.h"
+#include "winograd_transforms.h"
 
 namespace {
-
-constexpr int kSide = 6, kPoints = kSide * kSide;
-
-// Tiles have m x m outputs where filters have r x r taps.
-__host__ __device__ constexpr int outputs_of(int taps) {
-    return kSide + 1 - taps;
-}
 
 __host__ __device__ constexpr int to_multiple(int n, int of) {
     return ceil_div(n, of) * of;
 }
 
-// point^power; at infinity the leading one of n coefficients is what counts.
-__host__ __device__ constexpr float power_at(int point, int power, int n) {
-    constexpr float points[] = {0.f, 1.f, -1.f, 0.5f, -2.f};
-    if (point == kSide - 1) return power == n - 1 ? 1.f : 0.f;
-    float value = 1.f;
-    for (int i = 0; i < power; ++i) value *= points[point];
-    return value;
-}
-
-// The transforms of one axis, as matrices out x in. First: the values of a polynomial with n
-// coefficients, scaled as interpolation wants them.
-template <int n>
-struct Evaluate {
-    static constexpr int out = kSide, in = n;
-    __host__ __device__ static constexpr float at(int point, int power) {
-        constexpr float scales[] = {1.f, 1.f / 3, -1.f / 3, -16.f / 15, 1.f / 15, 1.f};
-        return scales[point] * power_at(point, power, n);
-    }
-};
-
-// The transposed interpolation, of six pixels.
-struct Spread {
-    static constexpr int out = kSide, in = kSide;
-    __host__ __device__ static constexpr float at(int point, int pixel) {
-        constexpr float factors[kSide][kSide] = {
-            {1.f, -1.5f, -2.f, 1.5f, 1.f, 0.f}, {0.f, -1.f, 0.5f, 2.5f, 1.f, 0.f},
-            {0.f, 1.f, -2.5f, 0.5f, 1.f, 0.f},  {0.f, -2.f, -1.f, 2.f, 1.f, 0.f},
-            {0.f, 0.5f, -1.f, -0.5f, 1.f, 0.f}, {0.f, 1.f, -1.5f, -2.f, 1.5f, 1.f}};
-        return factors[point][pixel];
-    }
-};
-
-// The transposed evaluation: n outputs from the six values.
-template <int n>
-struct Gather {
-    static constexpr int out = n, in = kSide;
-    __host__ __device__ static constexpr float at(int output, int point) {
-        return power_at(point, output, n);
-    }
-};
-
-// y = M x M^T
-template <class M, class V>
-__device__ __forceinline__ void transform(V (&y)[M::out][M::out], const V (&x)[M::in][M::in]) {
-    V half[M::out][M::in];
-    UNROLL for (int i = 0; i < M::out; ++i) UNROLL for (int k = 0; k < M::in; ++k) {
-        V sum = splat<V>(0.f);
-        UNROLL for (int j = 0; j < M::in; ++j)
-            if (M::at(i, j) != 0.f) sum += M::at(i, j) * x[j][k];
-        half[i][k] = sum;
-    }
-    UNROLL for (int i = 0; i < M::out; ++i) UNROLL for (int k = 0; k < M::out; ++k) {
-        V sum = splat<V>(0.f);
-        UNROLL for (int j = 0; j < M::in; ++j)
-            if (M::at(k, j) != 0.f) sum += M::at(k, j) * half[i][j];
-        y[i][k] = sum;
-    }
+// How far apart the points' matrices of so many floats lie: not a power of two, or the 36 values of an
+// element share a set of the cache.
+__host__ __device__ constexpr index_t apart(index_t floats) {
+    return floats + 16;
 }
 
 // r += a b, `depth` deep: a(i, k) gives its floats, b has rows `pitch` apart. In registers.
 template <int RM, int RN, class V, class A>
-__device__ __forceinline__ void multiply(V (&r)[RM][RN], int depth, const A& a, const float* b, int pitch) {
+__device__ __forceinline__ void multiply(V (&r)[RM][RN], int depth, const A& a, const float* b,
+                                         int pitch) {
     for (int k = 0; k < depth; ++k) {
         V bv[RN];
-        UNROLL for (int j = 0; j < RN; ++j) bv[j] = load<V>(b + k * pitch + j * lane_count<V>);
+    UNROLL for (int j = 0; j < RN; ++j) bv[j] = load<V>(b + k * pitch + j * lane_count<V>);
         UNROLL for (int i = 0; i < RM; ++i)
             UNROLL for (int j = 0; j < RN; ++j) r[i][j] += a(i, k) * bv[j];
     }
@@ -113,58 +58,69 @@ struct Stack {
     float* data;
     int rows, pitch;
 
-    // Not a power of two, or the 36 places of one element share a set of the cache.
-    __host__ __device__ index_t stride() const { return index_t(rows) * pitch + 16; }
+    __host__ __device__ index_t stride() const { return apart(index_t(rows) * pitch); }
     __host__ __device__ index_t floats() const { return stride() * kPoints; }
     __device__ float* at(int point, int row, int column) const {
         return data + point * stride() + index_t(row) * pitch + column;
     }
 };
 
-template <class V>
-__device__ __forceinline__ void store_values(float* to, index_t stride, const V (&values)[kSide][kSide]) {
-    UNROLL for (int i = 0; i < kSide; ++i) UNROLL for (int k = 0; k < kSide; ++k)
-        store(to + (i * kSide + k) * stride, values[i][k]);
-}
-
-template <class V>
-__device__ __forceinline__ void load_values(V (&values)[kSide][kSide], const float* from, index_t stride) {
-    UNROLL for (int i = 0; i < kSide; ++i) UNROLL for (int k = 0; k < kSide; ++k)
-        values[i][k] = load<V>(from + (i * kSide + k) * stride);
-}
-
-// Tiles of pictures: tile (y, x) begins at pixel (y * step - origin, x * step - origin).
+// Tiles of pictures: tile (y, x) begins at pixel (y * step - origin, x * step - origin), and has step x
+// step outputs or, at the end of the height x width that there are, fewer.
 struct Tiles {
     Pictures pictures;
     ColumnMap map;  // columns: (tile, image)
-    int step, origin;
+    int step, origin, height, width;
+
+    __device__ int down(const Column& c) const { return smaller(step, height - c.y * step); }
+    __device__ int across(const Column& c) const { return smaller(step, width - c.x * step); }
 };
 
-// The values of one lane group of tiles, of side M::in; zeros beside the picture.
-template <class M, class V>
-__device__ __forceinline__ void read_tile(V (&values)[kSide][kSide], const Tiles& tiles, int channel,
-                                          int column, bool fetch_next = false) {
-    constexpr int L = lane_count<V>;
+// How many points of each axis the columns of a strip need.
+struct Points {
+    int down = 0, across = 0;
+
+    template <int L>
+    static __device__ __forceinline__ Points of(const Tiles& tiles, int column0, int columns) {
+        Points points;
+        for (int column = 0; column < columns; column += L) {
+            const Column c = column_at<L>(tiles.map, column0 + column);
+            points.down = larger(points.down, kSide - tiles.step + tiles.down(c));
+            points.across = larger(points.across, kSide - tiles.step + tiles.across(c));
+        }
+        return points;
+    }
+    __device__ int count() const { return down * across; }
+    __device__ int at(int i) const { return i / across * kSide + i % across; }
+    __device__ bool have(int point) const { return point / kSide < down && point % kSide < across; }
+};
+
+// The values of one lane group of tiles, zeros beside the picture, to put().
+template <class M, class V, class Put>
+__device__ __forceinline__ void transform_tile(const Tiles& tiles, int channel, int column,
+                                               const Put& put, bool fetch_next = false) {
+    constexpr int L = lane_count<V>, kReads = M::reads(M::most);
     const Pictures& p = tiles.pictures;
     const Column c = column_at<L>(tiles.map, column);
     const int y0 = c.y * tiles.step - tiles.origin, x0 = c.x * tiles.step - tiles.origin;
     const float* corner = p.data + index_t(channel) * p.plane() + p.offset(y0, x0, c.image);
     if (fetch_next)
-        UNROLL for (int i = 0; i < M::in; ++i) UNROLL for (int k = 0; k < M::in; ++k)
+        UNROLL for (int i = 0; i < kReads; ++i) UNROLL for (int k = 0; k < kReads; ++k)
             prefetch(corner + p.plane() + p.offset(i, k, 0));
-    V pixels[M::in][M::in];
-    if (c.count == L && y0 >= 0 && x0 >= 0 && y0 + M::in <= p.height && x0 + M::in <= p.width) {
-        UNROLL for (int i = 0; i < M::in; ++i) UNROLL for (int k = 0; k < M::in; ++k)
-            pixels[i][k] = load<V>(corner + p.offset(i, k, 0));
-    } else {
-        for (int i = 0; i < M::in; ++i)
-            for (int k = 0; k < M::in; ++k) {
-                const bool inside = unsigned(y0 + i) < unsigned(p.height) &&
-                                    unsigned(x0 + k) < unsigned(p.width);
-                pixels[i][k] = load<V>(corner + p.offset(i, k, 0), inside ? c.count : 0);
-            }
-    }
-    transform<M>(values, pixels);
+    const int down = tiles.down(c), across = tiles.across(c);
+    if (down == M::most && across == M::most && c.count == L && y0 >= 0 && x0 >= 0 &&
+        y0 + kReads <= p.height && x0 + kReads <= p.width)
+        return transform_full<M, V>(
+            [&](int i, int k) { return load<V>(corner + p.offset(i, k, 0)); }, put);
+
+    V pixels[kReads][kReads];
+    for (int i = 0; i < M::reads(down); ++i)
+        for (int k = 0; k < M::reads(across); ++k) {
+            const bool inside =
+                unsigned(y0 + i) < unsigned(p.height) && unsigned(x0 + k) < unsigned(p.width);
+            pixels[i][k] = load<V>(corner + p.offset(i, k, 0), inside ? c.count : 0);
+        }
+    transform<M, V>(down, across, [&](int i, int k) { return pixels[i][k]; }, put);
 }
 
 // Filters, (channels, taps, taps, filters), of one group, as the rows of the pass's product: filters
@@ -177,19 +133,20 @@ __global__ void winograd_filters_kernel(float* out, const float* weights, int ch
     constexpr int L = lane_count<V>, RM = T::Conv::RM;
     const int f = (int(blockIdx.x) * T::threads + int(threadIdx.x)) * L, c = int(blockIdx.y);
     const float* from = weights + index_t(c) * (kTaps * kTaps) * all_filters + f;
-    V taps[kTaps][kTaps], values[kSide][kSide];
-    for (int tap = 0; tap < kTaps * kTaps; ++tap) {
-        const int place = kForward ? tap : kTaps * kTaps - 1 - tap;
-        const int count = c < channels ? larger(0, filters - f) : 0;
-        taps[tap / kTaps][tap % kTaps] = load<V>(from + index_t(place) * all_filters, count);
-    }
-    transform<Evaluate<kTaps>>(values, taps);
+    const int count = c < channels ? larger(0, filters - f) : 0;
+    V values[kPoints];
+    transform_full<Evaluate<kTaps>, V>(
+        [&](int y, int x) {
+            const int tap = kForward ? y * kTaps + x : kTaps * kTaps - 1 - (y * kTaps + x);
+            return load<V>(from + index_t(tap) * all_filters, count);
+        },
+        [&](int i, int k, V value) { values[i * kSide + k] = value; });
     for (int i = 0; i < L; ++i) {
         const int row = kForward ? f + i : c, k = kForward ? c : f + i;
         if (row >= rows || k >= depth) return;
         float* to = out + (index_t(row / RM) * depth + k) * RM + row % RM;
         for (int p = 0; p < kPoints; ++p)
-            to[p * index_t(rows) * depth] = lane(values[p / kSide][p % kSide], i);
+            to[p * apart(index_t(rows) * depth)] = lane(values[p], i);
     }
 }
 
@@ -202,8 +159,9 @@ struct Strip {
                          panel = RN * lane_count<V>;
     static_assert(columns % panel == 0 && RB % RM == 0, "strip shape");
 
-    // Not a power of two apart, or the 36 values of an element share a set of the cache.
-    __host__ __device__ static constexpr index_t stride(int rows) { return index_t(rows) * columns + 16; }
+    __host__ __device__ static constexpr index_t stride(int rows) {
+        return apart(index_t(rows) * columns);
+    }
     __host__ __device__ static constexpr index_t floats(int depth) {
         return (stride(depth) + stride(RB)) * kPoints;
     }
@@ -212,7 +170,7 @@ struct Strip {
 template <class T, int kTaps>
 __global__ void __launch_bounds__(T::threads)
     winograd_strips_kernel(float* out, float* workspace, const float* filters, Tiles tiles, int strips,
-                           int rows, int depth, int height, int width, int first_row, Epilogue epilogue) {
+                           int rows, int depth, int first_row, Epilogue epilogue) {
     using V = typename T::V;
     using S = Strip<T>;
     constexpr int L = lane_count<V>, kOutputs = outputs_of(kTaps), kGroups = S::columns / L,
@@ -223,19 +181,24 @@ __global__ void __launch_bounds__(T::threads)
     const int padded_rows = ceil_div(rows, S::RM) * S::RM;
     for (int strip = int(blockIdx.x); strip < strips; strip += int(gridDim.x)) {
         const int column0 = strip * S::columns;
+        const auto points = Points::of<L>(tiles, column0, S::columns);
         for (int item = int(threadIdx.x); item < depth * kGroups; item += T::threads) {
             const int channel = item / kGroups, column = item % kGroups * L;
-            V values[kSide][kSide];
-            read_tile<Spread>(values, tiles, channel, column0 + column, column == 0);
-            store_values(inputs + channel * S::columns + column, S::stride(depth), values);
+            float* to = inputs + channel * S::columns + column;
+            transform_tile<Spread<kOutputs>, V>(
+                tiles, channel, column0 + column,
+                [&](int i, int k, V value) { store(to + (i * kSide + k) * S::stride(depth), value); },
+                column == 0);
         }
         for (int row0 = 0; row0 < padded_rows; row0 += S::RB) {
             const int row_panels = smaller(S::RB, padded_rows - row0) / S::RM;
             __syncthreads();
-            for (int item = int(threadIdx.x); item < kPoints * row_panels * kPanels; item += T::threads) {
-                const int point = item / (row_panels * kPanels);
+            for (int item = int(threadIdx.x); item < points.count() * row_panels * kPanels;
+                 item += T::threads) {
+                const int point = points.at(item / (row_panels * kPanels));
                 const int m = item / kPanels % row_panels * S::RM, n = item % kPanels * S::panel;
-                const float* a = filters + (point * index_t(padded_rows) + row0 + m) * depth;
+                const float* a = filters + point * apart(index_t(padded_rows) * depth) +
+                                 index_t(row0 + m) * depth;
                 const float* b = inputs + point * S::stride(depth) + n;
                 V r[S::RM][S::RN];
                 UNROLL for (int i = 0; i < S::RM; ++i)
@@ -251,16 +214,20 @@ __global__ void __launch_bounds__(T::threads)
                 const int row = item / kGroups, column = item % kGroups * L;
                 const Column c = column_at<L>(tiles.map, column0 + column);
                 if (!c.count) continue;
-                V values[kSide][kSide], pixels[kOutputs][kOutputs];
-                load_values(values, products + row * S::columns + column, S::stride(S::RB));
-                transform<Gather<kOutputs>>(pixels, values);
-                float* plane = out + index_t(row0 + row) * height * width * tiles.map.images + c.image;
-                UNROLL for (int i = 0; i < kOutputs; ++i) UNROLL for (int k = 0; k < kOutputs; ++k) {
+                const float* from = products + row * S::columns + column;
+                float* plane =
+                    out + index_t(row0 + row) * tiles.height * tiles.width * tiles.map.images + c.image;
+                auto get = [&](int i, int k) {
+                    return load<V>(from + (i * kSide + k) * S::stride(S::RB));
+                };
+                const int down = tiles.down(c), across = tiles.across(c);
+                auto put = [&](int i, int k, V pixel) {
+                    if (i >= down || k >= across) return;
                     const int y = c.y * kOutputs + i, x = c.x * kOutputs + k;
-                    if (y >= height || x >= width) continue;
-                    float* p = plane + (y * width + x) * tiles.map.images;
-                    store(p, epilogue(pixels[i][k], p, c.count, first_row + row0 + row), c.count);
-                }
+                    float* p = plane + (y * tiles.width + x) * tiles.map.images;
+                    store(p, epilogue(pixel, p, c.count, first_row + row0 + row), c.count);
+                };
+                transform<Gather<kOutputs>, V>(down, across, get, put);
             }
         }
     }
@@ -293,7 +260,7 @@ __global__ void __launch_bounds__(T::threads)
     winograd_sums_kernel(Stack sums, float* workspace, Tiles inp, Tiles dout, int channels, int filters,
                          int all_columns, int part_columns) {
     using V = typename T::V;
-    constexpr int L = lane_count<V>, RM = T::Conv::RM, RN = T::Conv::RN;
+    constexpr int L = lane_count<V>, RM = T::Conv::RM, RN = T::Conv::RN, kOutputs = outputs_of(kTaps);
     const WeightsStrip<T> strip(channels, filters);
     float* own = T::strip_in_shared ? dynamic_shared<float>()
                                     : workspace + int(blockIdx.x) * strip.floats();
@@ -302,34 +269,51 @@ __global__ void __launch_bounds__(T::threads)
     const int begin = int(blockIdx.x) * part_columns, end = smaller(all_columns, begin + part_columns);
     for (int column0 = begin; column0 < end; column0 += T::weights_strip) {
         const int depth = smaller(T::weights_strip, end - column0), groups = depth / L;
+        const auto points = Points::of<L>(inp, column0, depth);
         for (int item = int(threadIdx.x); item < inputs.rows * groups; item += T::threads) {
             const int channel = item / groups, column = item % groups * L;
-            V values[kSide][kSide] = {};
-            if (channel < channels) read_tile<Spread>(values, inp, channel, column0 + column);
-            store_values(inputs.at(0, channel, column), inputs.stride(), values);
+            if (channel >= channels) continue;
+            transform_tile<Spread<kOutputs>, V>(
+                inp, channel, column0 + column,
+                [&](int i, int k, V value) {
+                    store(inputs.at(i * kSide + k, channel, column), value);
+                });
         }
         for (int item = int(threadIdx.x); item < sums.pitch / L * groups; item += T::threads) {
             const int f = item / groups * L, column = item % groups * L;
-            V values[L][kSide][kSide] = {};
-            for (int i = 0; i < smaller(L, filters - f); ++i)
-                read_tile<Evaluate<outputs_of(kTaps)>>(values[i], dout, f + i, column0 + column);
-            for (int p = 0; p < kPoints; ++p) {
-                V square[L];
-                UNROLL for (int i = 0; i < L; ++i) square[i] = values[i][p / kSide][p % kSide];
-                transpose(square);
-                UNROLL for (int i = 0; i < L; ++i) store(gradients.at(p, column + i, f), square[i]);
-            }
+            const Column c = column_at<L>(dout.map, column0 + column);
+            const int down = dout.down(c), across = dout.across(c), plane = dout.pictures.plane();
+            const float* corner = dout.pictures.data + index_t(f) * plane +
+                                  dout.pictures.offset(c.y * kOutputs, c.x * kOutputs, c.image);
+            V pixels[kOutputs][kOutputs][L];
+            for (int i = 0; i < down; ++i)
+                for (int k = 0; k < across; ++k) {
+                    const float* from = corner + dout.pictures.offset(i, k, 0);
+                    V square[L];
+                    UNROLL for (int l = 0; l < L; ++l)
+                        square[l] = load<V>(from + index_t(l) * plane, f + l < filters ? c.count : 0);
+                    transpose(square);
+                    UNROLL for (int l = 0; l < L; ++l) pixels[i][k][l] = square[l];
+                }
+            for (int l = 0; l < L; ++l)
+                transform<Evaluate<kOutputs>, V>(
+                    down, across, [&](int i, int k) { return pixels[i][k][l]; },
+                    [&](int i, int k, V value) {
+                        store(gradients.at(i * kSide + k, column + l, f), value);
+                    });
         }
         __syncthreads();
         const int down = sums.rows / RM, across = sums.pitch / (RN * L);
         for (int item = int(threadIdx.x); item < kPoints * down * across; item += T::threads) {
             const int point = item / (down * across);
             const int row = item % down * RM, column = item / down % across * (RN * L);
+            if (!points.have(point) && column0 > begin) continue;
             const float* a = inputs.at(point, row, 0);
             V r[RM][RN];
             UNROLL for (int i = 0; i < RM; ++i) UNROLL for (int j = 0; j < RN; ++j)
                 r[i][j] = splat<V>(0.f);
-            multiply(r, depth, [&](int i, int k) { return a[i * T::weights_strip + k]; },
+            multiply(r, points.have(point) ? depth : 0,
+                     [&](int i, int k) { return a[i * T::weights_strip + k]; },
                      gradients.at(point, 0, column), gradients.pitch);
             float* to = sums.at(point, row, column);
             UNROLL for (int i = 0; i < RM; ++i) UNROLL for (int j = 0; j < RN; ++j) {
@@ -349,18 +333,16 @@ __global__ void winograd_weights_kernel(float* out, Stack sums, int parts, int f
     constexpr int L = lane_count<V>;
     const int f = (int(blockIdx.x) * T::threads + int(threadIdx.x)) * L, c = int(blockIdx.y);
     if (f >= filters) return;
-    V values[kSide][kSide] = {}, taps[kTaps][kTaps];
+    V values[kPoints] = {};
     for (int part = 0; part < parts; ++part) {
-        V of_part[kSide][kSide];
-        load_values(of_part, sums.at(0, c, f) + part * sums.floats(), sums.stride());
-        UNROLL for (int i = 0; i < kSide; ++i) UNROLL for (int k = 0; k < kSide; ++k)
-            values[i][k] += of_part[i][k];
+        const float* from = sums.at(0, c, f) + part * sums.floats();
+        UNROLL for (int i = 0; i < kPoints; ++i) values[i] += load<V>(from + i * sums.stride());
     }
-    transform<Gather<kTaps>>(taps, values);
-    UNROLL for (int y = 0; y < kTaps; ++y) UNROLL for (int x = 0; x < kTaps; ++x) {
+    transform_full<Gather<kTaps>, V>([&](int i, int k) { return values[i * kSide + k]; },
+                                [&](int y, int x, V tap) {
         float* p = out + (index_t(c) * (kTaps * kTaps) + y * kTaps + x) * all_filters + f;
-        store(p, epilogue(taps[y][x], p, filters - f, 0), filters - f);
-    }
+        store(p, epilogue(tap, p, filters - f, 0), filters - f);
+    });
 }
 
 // Launcher(std::integral_constant of the taps of a side)
@@ -389,7 +371,7 @@ struct PicturesPass {
         blocks = T::strip_in_shared ? strips : smaller(strips, T::strip_blocks);
     }
     int padded_rows() const { return to_multiple(rows, T::Conv::RM); }
-    index_t filter_floats() const { return index_t(kPoints) * padded_rows() * depth; }
+    index_t filter_floats() const { return kPoints * apart(index_t(padded_rows()) * depth); }
     index_t strip_floats() const { return Strip<T>::floats(depth); }
     index_t floats() const {
         return filter_floats() + (T::strip_in_shared ? 0 : blocks * strip_floats());
@@ -405,12 +387,12 @@ struct PicturesPass {
         launch<winograd_filters_kernel<T, kTaps, kForward>>({grid, dim3(T::threads)}, stream, workspace,
                                                             weights, channels, filters, all_filters,
                                                             depth, padded_rows());
-        const Tiles tiles = {inp, map, outputs_of(kTaps), origin};
+        const Tiles tiles = {inp, map, outputs_of(kTaps), origin, height, width};
         launch_with_barriers<winograd_strips_kernel<T, kTaps>>(
             {dim3(unsigned(blocks)), dim3(T::threads),
              T::strip_in_shared ? size_t(strip_floats()) * sizeof(float) : 0},
             stream, out, workspace + filter_floats(), (const float*)workspace, tiles, strips, rows, depth,
-            height, width, first_row, epilogue);
+            first_row, epilogue);
     }
 };
 
@@ -454,11 +436,13 @@ struct WeightsPass {
         constexpr int kOutputs = outputs_of(kTaps);
         const int channels = s.group_channels(), filters = s.group_filters();
         const Stack all = sums(workspace);
+        const Tiles inputs = {inp, map, kOutputs, s.padding, s.out_height, s.out_width};
+        const Tiles gradients = {dout, map, kOutputs, 0, s.out_height, s.out_width};
         launch_with_barriers<winograd_sums_kernel<T, kTaps>>(
             {dim3(unsigned(parts)), dim3(T::threads),
              T::strip_in_shared ? size_t(strip.floats()) * sizeof(float) : 0},
-            stream, all, workspace + parts * all.floats(), Tiles{inp, map, kOutputs, s.padding},
-            Tiles{dout, map, kOutputs, 0}, channels, filters, all_columns(), part_columns);
+            stream, all, workspace + parts * all.floats(), inputs, gradients, channels, filters,
+            all_columns(), part_columns);
         const dim3 grid(unsigned(ceil_div(filters, L * T::threads)), unsigned(channels));
         launch<winograd_weights_kernel<T, kTaps>>({grid, dim3(T::threads)}, stream, dweights, all, parts,
                                                   filters, s.filters,
@@ -473,14 +457,20 @@ Pictures pictures_of(const float* data, int first, int height, int width, int im
 
 }  // namespace
 
-// By operations: a value's transform costs as much as some forty multiply-adds of its products, and the
-// direct product runs at seven tenths of their speed.
+// By operations: a value's transform costs as much as some forty multiply-adds of its products, a
+// filter's eighty, and the direct product runs at seven tenths of their speed. Lanes beside the images
+// cost as much as those in use.
 bool winograd_pays(const ConvSize& s) {
     const int tile = outputs_of(s.filter_width);
-    const double tiles = double(ceil_div(s.out_height, tile)) * ceil_div(s.out_width, tile);
-    const double channels = s.group_channels(), filters = s.group_filters();
-    const double products = tiles * kPoints * (channels * filters + 40 * (channels + filters));
-    return products < 1.4 * s.out_height * s.out_width * s.taps() * channels * filters;
+    auto points = [&](int n) {
+        return n / tile * kSide + (n % tile ? n % tile + s.filter_width - 1 : 0);
+    };
+    int lanes = 1;
+    tuned([&](auto tuning) { lanes = lane_count<typename decltype(tuning)::V>; });
+    const double channels = s.group_channels(), filters = s.group_filters(), pairs = channels * filters;
+    const double values = double(points(s.out_height)) * points(s.out_width) * to_multiple(s.images, lanes);
+    const double products = values * (pairs + 40 * (channels + filters)) + 80 * kPoints * pairs;
+    return products < 1.4 * s.out_height * s.out_width * s.images * s.taps() * pairs;
 }
 
 index_t winograd_forward_workspace(const ConvSize& s) {
