@@ -103,7 +103,7 @@ def main() -> None:
     for i, count in enumerate(arguments.batches):
         sides = nets.sides(50 * rng.standard_normal((count, *spec.input_shape()), np.float32))
         _check_equal(sides)
-        seconds = by_turns(sides, device, arguments.repeats)
+        seconds = by_turns(sides, device, arguments.repeats, least=0.25)
         peers = [name for name in seconds if name != "ours"]
         if i == 0:
             columns = ["batch", "ms", "images/s", *(c for p in peers for c in (f"{p} ms", "speed"))]

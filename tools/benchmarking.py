@@ -21,8 +21,9 @@ from types import ModuleType
 
 import numpy as np
 
-# As `alexnet-raw train` does, for both sides: threads that wait sleep. OpenMP reads it when loaded.
+# As `alexnet-raw train` does, for both sides: threads that wait sleep soon. OpenMP reads it when loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 from alexnet_raw import info, layer_file
 from alexnet_raw.device import Device

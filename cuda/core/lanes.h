@@ -148,10 +148,17 @@ __device__ __forceinline__ V gather_where(const float* p, Indices<V> offset, Ind
     if constexpr (lane_count<V> == 1) {
         return mask ? p[offset] : 0.f;
     } else {
+#if defined(__AVX512F__)
+        return V(_mm512_mask_i32gather_ps(_mm512_setzero_ps(), __mmask16(bits_of<V>(mask)),
+                                          __m512i(offset), p, 4));
+#elif defined(__AVX2__)
+        return V(_mm256_mask_i32gather_ps(_mm256_setzero_ps(), p, __m256i(offset), __m256(mask), 4));
+#else
         V v = splat<V>(0.f);
         for (int i = 0; i < lane_count<V>; ++i)
             if (mask[i]) v[i] = p[offset[i]];
         return v;
+#endif
     }
 }
 

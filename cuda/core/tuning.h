@@ -45,7 +45,7 @@ struct ForGpu {
     static constexpr int run = 1;             // neighbouring lane groups of one thread in lrn and pool
     static constexpr int pixels = 1;          // pixels of one thread in pool
     static constexpr int split_blocks = 256;  // cut a product's depth until it has so many blocks
-    static constexpr int least_blocks = 1;    // or, before, make its tiles narrower
+    static int least_blocks() { return 1; }   // or, before, make its tiles narrower
     static constexpr int filter_groups = 1, filter_blocks = 256;  // of a thread; of few_images.cu
     static constexpr bool winograd = false;  // on request only: never timed on a GPU; sizes: see ForCpu
     static constexpr int strip = 16, strip_rows = 64, strip_blocks = 264, weights_strip = 32;
@@ -62,8 +62,9 @@ struct ForCpu {
     static constexpr int items = 4096 / lane_count<V>;
     static constexpr int run = 256 / lane_count<V>;
     static constexpr int pixels = 16;
-    static constexpr int split_blocks = 8, least_blocks = 8;
-    static constexpr int filter_groups = 1024 / lane_count<V>, filter_blocks = 16;
+    static constexpr int split_blocks = 8;
+    static int least_blocks() { return cuda_on_cpu::core_count(); }  // narrow tiles change no bit
+    static constexpr int filter_groups = 2048 / lane_count<V>, filter_blocks = 16;
 #if defined(__AVX512F__)
     using Conv = Tile<V, 192, 128, 128, 192, 128, 12, 2, 1, 1>;
 #elif defined(__AVX__)

@@ -19,7 +19,6 @@
 #include "epilogue.h"
 #include "few_images.h"
 #include "ops.h"
-#include "parts.h"
 #include "winograd.h"
 
 namespace {
@@ -36,7 +35,7 @@ template <class T>
 Product product_of(int rows, int columns, int depth, int groups, bool are_pixels) {
     using Tile = typename T::Conv;
     constexpr int pass = Tile::pass_columns;
-    const int row_tiles = ceil_div(rows, Tile::BM), least = T::least_blocks / (row_tiles * groups);
+    const int row_tiles = ceil_div(rows, Tile::BM), least = T::least_blocks() / (row_tiles * groups);
     const int narrowed = ceil_div(ceil_div(columns, larger(1, least)), pass) * pass;
     const int tile_columns = are_pixels ? smaller(narrowed, Tile::BN) : Tile::BN;
     const int tiles = row_tiles * ceil_div(columns, tile_columns) * groups;
@@ -222,15 +221,37 @@ __global__ void __launch_bounds__(T::Conv::threads)
                           });
 }
 
-// Runs a pass of a product. `start(shape, to, part_stride, epilogue)` launches it.
+// out = epilogue(sum of the parts): rows x columns elements, parts part_stride apart.
+template <class T>
+__global__ void sum_parts_kernel(float* out, const float* parts, int part_count, index_t part_stride,
+                                 int columns, Epilogue epilogue) {
+    using V = typename T::V;
+    constexpr int L = lane_count<V>;
+    const int row = int(blockIdx.y);
+    for (int i = 0; i < T::items; ++i) {
+        const int column = ((int(blockIdx.x) * T::items + i) * T::threads + int(threadIdx.x)) * L;
+        if (column >= columns) return;
+        const index_t at = index_t(row) * columns + column;
+        V sum = splat<V>(0.f);
+        for (int p = 0; p < part_count; ++p)
+            sum += load<V>(parts + p * part_stride + at, columns - column);
+        store(out + at, epilogue(sum, out + at, columns - column, row), columns - column);
+    }
+}
+
+// Runs a pass: straight into `out`, or part by part into `workspace` and from there. `start(shape, to,
+// part_stride, epilogue)` launches it.
 template <class T, class Start>
 void run_product(const Product& p, int groups, float* out, float* workspace, int out_rows,
                  int out_columns, const Epilogue& epilogue, Stream stream, const Start& start) {
     const LaunchShape shape = product_shape<T>(p, groups);
-    run_in_parts<T>(p.parts, out, workspace, out_rows, out_columns, epilogue, stream,
-                    [&](float* to, index_t part_stride, const Epilogue& of_part) {
-                        start(shape, to, part_stride, of_part);
-                    });
+    if (p.parts == 1) return start(shape, out, index_t(0), epilogue);
+    const index_t part_stride = index_t(out_rows) * out_columns;
+    start(shape, workspace, part_stride, Epilogue{false, nullptr, kIdent});
+    constexpr int kPerBlock = T::threads * T::items * lane_count<typename T::V>;
+    const dim3 grid(unsigned(ceil_div(out_columns, kPerBlock)), unsigned(out_rows));
+    launch<sum_parts_kernel<T>>({grid, dim3(T::threads)}, stream, out, (const float*)workspace, p.parts,
+                                part_stride, out_columns, epilogue);
 }
 
 template <class T>

@@ -16,7 +16,6 @@
 #include "../core/reduce.h"
 #include "../core/tuning.h"
 #include "epilogue.h"
-#include "parts.h"
 
 namespace {
 
@@ -41,6 +40,9 @@ __global__ void few_images_forward_kernel(float* to, index_t part_stride, const 
         const float* x = inp + index_t(k) * images;
         const int left = smaller(kTogether, end - k);
         for (int g = 0; g < groups; ++g) {
+            if (g * L % 16 == 0)  // a line of what comes next
+                UNROLL for (int i = 0; i < kTogether; ++i)
+                    prefetch(row + index_t(kTogether + i) * filters + g * L);
             V w[kTogether];
             UNROLL for (int i = 0; i < kTogether; ++i)
                 w[i] = load<V>(row + index_t(i) * filters + g * L, i < left ? filters - first - g * L : 0);
@@ -60,6 +62,23 @@ __global__ void few_images_forward_kernel(float* to, index_t part_stride, const 
                 float* p = to + index_t(f) * images + n;
                 *p = epilogue(lane(sums[n][g], i), p, 1, f);
             }
+        }
+    }
+}
+
+// out = epilogue(sum of the parts), which are part_stride apart
+template <class T>
+__global__ void few_images_sum_kernel(float* out, const float* parts, int part_count,
+                                      index_t part_stride, int filters, int images,
+                                      Epilogue epilogue) {
+    for (int i = 0; i < T::items; ++i) {
+        const int f = (int(blockIdx.x) * T::items + i) * T::threads + int(threadIdx.x);
+        if (f >= filters) return;
+        for (int n = 0; n < images; ++n) {
+            const index_t at = index_t(f) * images + n;
+            float sum = 0.f;
+            for (int p = 0; p < part_count; ++p) sum += parts[p * part_stride + at];
+            out[at] = epilogue(sum, out + at, 1, f);
         }
     }
 }
@@ -155,13 +174,16 @@ void few_images_forward(float* out, const float* inp, const float* weights, cons
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         const Cut<T> cut(s);
-        const dim3 blocks(unsigned(cut.strips), unsigned(cut.parts));
-        run_in_parts<T>(cut.parts, out, workspace, s.filters, s.images, {accumulate, bias, neuron}, stream,
-                        [&](float* to, index_t part_stride, const Epilogue& epilogue) {
-                            launch<few_images_forward_kernel<T>>({blocks, dim3(T::threads)}, stream, to,
-                                                                 part_stride, inp, weights, s.channels,
-                                                                 s.filters, s.images, cut.part, epilogue);
-                        });
+        const LaunchShape shape = {dim3(unsigned(cut.strips), unsigned(cut.parts)), dim3(T::threads)};
+        const Epilogue epilogue = {accumulate, bias, neuron}, none = {false, nullptr, kIdent};
+        const index_t part_stride = cut.parts > 1 ? index_t(s.filters) * s.images : 0;
+        launch<few_images_forward_kernel<T>>(shape, stream, cut.parts > 1 ? workspace : out, part_stride,
+                                             inp, weights, s.channels, s.filters, s.images, cut.part,
+                                             cut.parts > 1 ? none : epilogue);
+        if (cut.parts > 1)
+            launch<few_images_sum_kernel<T>>({ceil_div(s.filters, T::threads * T::items), T::threads},
+                                             stream, out, (const float*)workspace, cut.parts, part_stride,
+                                             s.filters, s.images, epilogue);
     });
 }
 
