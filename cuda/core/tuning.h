@@ -86,6 +86,7 @@ struct ForCpu {
 // For kernels whose lanes are images where there are fewer of these than lanes.
 struct ForCpuFewImages : ForCpu {
     using V = float;
+    static constexpr int pixels = 128;
 };
 #endif
 

@@ -55,16 +55,23 @@ __global__ void pool_forward_kernel(float* __restrict__ out, const float* __rest
         const float* from = inp + (index_t(channel) * s.height + rows.first) * next_row +
                             columns.first * s.images + image;
         float* to = out + index_t((channel * s.outputs_y + y) * s.outputs_x + x) * s.images + image;
-        for (int n = 0; n < count; n += L)
-            with_lanes<V>(count - n, [&](auto lanes) {
-                V pooled = splat<V>(kOfNone<kind>);
-                const float* row = from + n;
-                for (int i = 0; i < h; ++i, row += next_row)
-                    for (int j = 0; j < w; ++j)
-                        pooled = pool<kind>(pooled, load<V>(row + index_t(j) * s.images, lanes));
-                if (kind == PoolKind::avg) pooled *= share;
-                store(to + n, activate(neuron, pooled), lanes);
-            });
+        auto pool_window = [&](auto h, auto w) {
+            for (int n = 0; n < count; n += L)
+                with_lanes<V>(count - n, [&](auto lanes) {
+                    V pooled = splat<V>(kOfNone<kind>);
+                    const float* row = from + n;
+                    for (int i = 0; i < h; ++i, row += next_row)
+                        for (int j = 0; j < w; ++j)
+                            pooled = pool<kind>(pooled, load<V>(row + index_t(j) * s.images, lanes));
+                    if (kind == PoolKind::avg) pooled *= share;
+                    store(to + n, activate(neuron, pooled), lanes);
+                });
+        };
+        constexpr std::integral_constant<int, 3> three;  // the paper's windows, without loops
+        if (h == three && w == three)
+            pool_window(three, three);
+        else
+            pool_window(h, w);
     });
 }
 
