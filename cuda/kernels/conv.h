@@ -234,11 +234,12 @@ __device__ __forceinline__ void load_panels(float* a, int depth, int rows, int f
             for (int m = 0; m < rows; m += 16) prefetch(ahead + m);
         const float* from = row_at(k);
         UNROLL_ON_GPU for (int j = 0; j < Walk::per_thread; ++j) {
-            const int m = Walk::column(j), count = from ? rows - m : 0;
+            const int m = Walk::column(j);
             if (m >= filled) break;
             // A panel is no multiple of the lanes: what is stored beyond its rows the next step overwrites.
             for (int i = 0; i < kRun; i += L)
-                store(a + a_index<Tile>(m, k) + i, load<V>(from + m + i, larger(0, count - i)));
+                store(a + a_index<Tile>(m, k) + i,
+                      from ? load<V>(from + m + i, larger(0, rows - m - i)) : splat<V>(0.f));
         }
     }
 }
