@@ -21,7 +21,7 @@ from types import ModuleType
 
 import numpy as np
 
-# As `alexnet-raw train` does, for both sides: threads that wait sleep soon. OpenMP reads it when loaded.
+# As `alexnet-raw train` does, for both sides: threads that wait soon sleep. OpenMP reads it once.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
