@@ -272,12 +272,13 @@ __global__ void __launch_bounds__(T::threads)
         const auto points = Points::of<L>(inp, column0, depth);
         for (int item = int(threadIdx.x); item < inputs.rows * groups; item += T::threads) {
             const int channel = item / groups, column = item % groups * L;
-            if (channel >= channels) continue;
-            transform_tile<Spread<kOutputs>, V>(
-                inp, channel, column0 + column,
-                [&](int i, int k, V value) {
-                    store(inputs.at(i * kSide + k, channel, column), value);
-                });
+            auto put = [&](int i, int k, V value) {
+                store(inputs.at(i * kSide + k, channel, column), value);
+            };
+            if (channel < channels)
+                transform_tile<Spread<kOutputs>, V>(inp, channel, column0 + column, put);
+            else
+                for (int i = 0; i < kPoints; ++i) put(i / kSide, i % kSide, splat<V>(0.f));
         }
         for (int item = int(threadIdx.x); item < sums.pitch / L * groups; item += T::threads) {
             const int f = item / groups * L, column = item % groups * L;
