@@ -36,15 +36,17 @@ class Row:
 
 
 def rows(spec: NetSpec, batchprod: int, input_shape: Shape | None = None) -> list[Row]:
-    """The layers in order. memory: what training holds for a batch, in outputs, gradients,
-    further arrays, and three arrays (value, gradient, velocity) for each parameter."""
+    """The layers in order. memory: what training uses for a batch, in outputs, gradients, further
+    arrays, and three arrays (value, gradient, velocity) for each parameter. Layers share the memory of
+    gradients (memory.py), so that all together hold less than the sum."""
     shapes, places, wanted = spec.shapes(input_shape), spec.places(), spec.wants_gradient()
     table = []
     for layer in spec:
         inputs = [shapes[name] for name in layer.inputs]
         parameters = sum(p.size for p in layer.parameters(inputs) if not p.source)
         copies = 2 if layer.name in wanted and not layer.is_cost else 1
-        held = copies * prod(shapes[layer.name]) + sum(map(prod, layer.scratch(inputs).values()))
+        scratch = layer.scratch(inputs) | layer.backward_scratch(inputs)
+        held = copies * prod(shapes[layer.name]) + sum(map(prod, scratch.values()))
         memory = FLOAT * (held * batchprod + 3 * parameters)
         place = places[layer.name]
         adds = layer.mult_adds(inputs)
@@ -86,7 +88,8 @@ def table(spec: NetSpec, batchprod: int, devices: list[str], input_shape: Shape 
     notes = [f"note: {note}" for note in spec.notes]
     explanation = (
         f"output: channels x height x width. mult-adds: forward, one picture. "
-        f"memory: training with batches of {batchprod}."
+        f"memory: training with batches of {batchprod}; "
+        "layers share that of gradients, so that a run holds less than the total."
     )
     return "\n".join([f"net {spec.name}", *lines, explanation, *notes])
 
