@@ -81,25 +81,6 @@ __device__ __forceinline__ void store(float* p, V v, index_t count) {
 template <class V>
 using Indices = std::conditional_t<lane_count<V> == 1, int, CpuIndices>;
 
-template <class V, class F>
-__device__ __forceinline__ Indices<V> make_indices(F f) {
-    if constexpr (lane_count<V> == 1) {
-        return f(0);
-    } else {
-        Indices<V> v;
-        for (int i = 0; i < lane_count<V>; ++i) v[i] = f(i);
-        return v;
-    }
-}
-
-template <class V>
-__device__ __forceinline__ int lane_index(Indices<V> v, [[maybe_unused]] int i) {
-    if constexpr (lane_count<V> == 1)
-        return v;
-    else
-        return v[i];
-}
-
 // A bit for each lane of a mask, lane 0 the lowest.
 template <class V>
 __device__ __forceinline__ unsigned bits_of(Indices<V> mask) {
@@ -201,15 +182,15 @@ __device__ __forceinline__ V add_rounded(V was, V result) {
 #endif
 }
 
-template <class V>
-__device__ __forceinline__ float lane(V v, [[maybe_unused]] int i) {
+template <class V>  // of floats or of Indices
+__device__ __forceinline__ auto lane(V v, [[maybe_unused]] int i) {
     if constexpr (lane_count<V> == 1)
         return v;
     else
         return v[i];
 }
 
-// The value whose lane i is f(i).
+// The value, of floats or Indices, whose lane i is f(i).
 template <class V, class F>
 __device__ __forceinline__ V make_lanes(F f) {
     if constexpr (lane_count<V> == 1) {

@@ -46,7 +46,8 @@ struct ForGpu {
     static constexpr int pixels = 1;          // pixels of one thread in pool
     static constexpr int split_blocks = 256;  // cut a product's depth until it has so many blocks
     static int least_blocks() { return 1; }   // or, before, make its tiles narrower
-    static constexpr int filter_groups = 1, filter_blocks = 256;  // of a thread; of few_images.cu
+    // few_images.cu: lane groups of one thread; cut the inputs until there are so many blocks.
+    static constexpr int filter_groups = 1, filter_blocks = 256;
     static constexpr bool winograd = false;  // on request only: never timed on a GPU; sizes: see ForCpu
     static constexpr int strip = 16, strip_rows = 64, strip_blocks = 264, weights_strip = 32;
     static constexpr bool strip_in_shared = false;
@@ -72,6 +73,7 @@ struct ForCpu {
 #else
     using Conv = Tile<V, 192, 128, 128, 192, 128, 6, 4, 1, 1>;
 #endif
+    static_assert(Conv::InPanels::shared_bytes <= Conv::shared_bytes, "launched with the latter");
     using Local = Conv;
     using LocalWeights = Conv;
     // Winograd's algorithm: columns of a strip, and rows of pictures made of it at a time, in the
@@ -83,8 +85,8 @@ struct ForCpu {
     static constexpr bool strip_in_shared = true;
 };
 
-// For kernels whose lanes are images where there are fewer of these than lanes.
-struct ForCpuFewImages : ForCpu {
+// For kernels whose lanes lie along an axis with fewer places than lanes: a few images, say.
+struct ForCpuShortAxis : ForCpu {
     using V = float;
     static constexpr int pixels = 128;
 };
@@ -104,13 +106,13 @@ void tuned(Launcher launcher) {
 #endif
 }
 
-// The same for kernels whose lanes are images.
+// The same for kernels whose lanes lie along an axis of so many places.
 template <class Launcher>
-void tuned_for(int images, Launcher launcher) {
+void tuned_for(int places, Launcher launcher) {
     tuned([&](auto tuning) {
 #ifndef ALEXNET_RAW_CUDA
         if constexpr (lane_count<typename decltype(tuning)::V> > 1)
-            if (images < lane_count<typename decltype(tuning)::V>) return launcher(ForCpuFewImages{});
+            if (places < lane_count<typename decltype(tuning)::V>) return launcher(ForCpuShortAxis{});
 #endif
         launcher(tuning);
     });

@@ -11,7 +11,8 @@
 //
 // Thread map: a block has one tile of one group's product; blockIdx = (tile, group, part of the depth).
 // Where a product has too few tiles to fill a GPU its depth is cut into parts ("split-K"), whose sums
-// a second kernel adds in a fixed order. Filter group g sees channel group g only (section 3.2).
+// a second kernel adds in a fixed order (sum_parts.cu). Filter group g sees channel group g only
+// (section 3.2).
 #include "conv.h"
 
 #include "../core/launch.h"
@@ -19,6 +20,7 @@
 #include "epilogue.h"
 #include "few_images.h"
 #include "ops.h"
+#include "sum_parts.h"
 #include "winograd.h"
 
 namespace {
@@ -176,7 +178,7 @@ __global__ void __launch_bounds__(T::Conv::threads)
             }
             const Places<V> at(columns, tile.n + n, phases, s.stride, phase.y, phase.x);
             for (int i = 0; i < smaller(Tile::L, count); ++i) {
-                float* p = channel + (at.is_run ? at.offset + i : lane_index<V>(at.offsets, i));
+                float* p = channel + (at.is_run ? at.offset + i : lane(at.offsets, i));
                 store(p, epilogue(lane(sum, i), p, 1, 0));
             }
         });
@@ -221,24 +223,6 @@ __global__ void __launch_bounds__(T::Conv::threads)
                           });
 }
 
-// out = epilogue(sum of the parts): rows x columns elements, parts part_stride apart.
-template <class T>
-__global__ void sum_parts_kernel(float* out, const float* parts, int part_count, index_t part_stride,
-                                 int columns, Epilogue epilogue) {
-    using V = typename T::V;
-    constexpr int L = lane_count<V>;
-    const int row = int(blockIdx.y);
-    for (int i = 0; i < T::items; ++i) {
-        const int column = ((int(blockIdx.x) * T::items + i) * T::threads + int(threadIdx.x)) * L;
-        if (column >= columns) return;
-        const index_t at = index_t(row) * columns + column;
-        V sum = splat<V>(0.f);
-        for (int p = 0; p < part_count; ++p)
-            sum += load<V>(parts + p * part_stride + at, columns - column);
-        store(out + at, epilogue(sum, out + at, columns - column, row), columns - column);
-    }
-}
-
 // Runs a pass: straight into `out`, or part by part into `workspace` and from there. `start(shape, to,
 // part_stride, epilogue)` launches it.
 template <class T, class Start>
@@ -246,12 +230,8 @@ void run_product(const Product& p, int groups, float* out, float* workspace, int
                  int out_columns, const Epilogue& epilogue, Stream stream, const Start& start) {
     const LaunchShape shape = product_shape<T>(p, groups);
     if (p.parts == 1) return start(shape, out, index_t(0), epilogue);
-    const index_t part_stride = index_t(out_rows) * out_columns;
-    start(shape, workspace, part_stride, Epilogue{false, nullptr, kIdent});
-    constexpr int kPerBlock = T::threads * T::items * lane_count<typename T::V>;
-    const dim3 grid(unsigned(ceil_div(out_columns, kPerBlock)), unsigned(out_rows));
-    launch<sum_parts_kernel<T>>({grid, dim3(T::threads)}, stream, out, (const float*)workspace, p.parts,
-                                part_stride, out_columns, epilogue);
+    start(shape, workspace, index_t(out_rows) * out_columns, Epilogue{false, nullptr, kIdent});
+    sum_parts(out, workspace, p.parts, out_rows, out_columns, epilogue, stream);
 }
 
 template <class T>

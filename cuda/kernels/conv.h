@@ -5,8 +5,8 @@
 //
 //     P[ky, kx, c][oy, ox, n] = inp[c][oy * stride - padding + ky][ox * stride - padding + kx][n]
 //
-// and zero beside the picture. It is never stored: tiles of it are read from the pictures, a run of
-// images at a time. The passes are the products
+// and zero beside the picture. It is never stored: tiles of it are read from the pictures, a lane
+// group of columns at a time. The passes are the products
 //
 //     forward   out[f][oy, ox, n]     = sum over (ky, kx, c)  weights[c, ky, kx][f] * P
 //     weights   dweights[c, ky, kx][f] = sum over (oy, ox, n)  P * dout[f][oy, ox, n]
@@ -29,30 +29,6 @@ struct Pictures {
     __device__ int plane() const { return height * width * images; }
     __device__ int offset(int y, int x, int image) const { return (y * width + x) * images + image; }
 };
-
-// Columns of Winograd's products: (tile, image), in lane groups of consecutive images; the last group
-// of a pixel is ragged when the images are no multiple of the lanes.
-struct ColumnMap {
-    int images, pixels;
-    Divisor groups, width;  // lane groups of a pixel; pixels of a picture's row
-
-    ColumnMap(int images, int height, int width, int lanes)
-        : images(images), pixels(height * width), groups(ceil_div(images, lanes)), width(width) {}
-    __host__ __device__ int padded_columns(int lanes) const { return pixels * groups.value() * lanes; }
-};
-
-// One lane group of columns. `count` of its lanes are images: 0 beside the matrix.
-struct Column {
-    int y, x, image, count;
-};
-
-template <int L>
-__device__ __forceinline__ Column column_at(const ColumnMap& map, int column) {
-    const int group = column / L, pixel = map.groups.quotient(group);
-    if (pixel >= map.pixels) return {0, 0, 0, 0};
-    const int image = map.groups.remainder(group, pixel) * L, y = map.width.quotient(pixel);
-    return {y, map.width.remainder(pixel, y), image, smaller(L, map.images - image)};
-}
 
 // Columns of a product: (pixel, image), in the order in which they lie in memory.
 struct Columns {
@@ -94,7 +70,7 @@ struct Places {
                 place(first + i, lane_y, lane_x, lane_offset);
                 ys[i] = lane_y, xs[i] = lane_x, offsets[i] = lane_offset;
             }
-            is_run = all<V>(offsets == offset + make_indices<V>([](int i) { return i; }));
+            is_run = all<V>(offsets == offset + make_lanes<Indices<V>>([](int i) { return i; }));
         }
     }
 };

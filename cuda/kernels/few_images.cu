@@ -16,6 +16,7 @@
 #include "../core/reduce.h"
 #include "../core/tuning.h"
 #include "epilogue.h"
+#include "sum_parts.h"
 
 namespace {
 
@@ -62,23 +63,6 @@ __global__ void few_images_forward_kernel(float* to, index_t part_stride, const 
                 float* p = to + index_t(f) * images + n;
                 *p = epilogue(lane(sums[n][g], i), p, 1, f);
             }
-        }
-    }
-}
-
-// out = epilogue(sum of the parts), which are part_stride apart
-template <class T>
-__global__ void few_images_sum_kernel(float* out, const float* parts, int part_count,
-                                      index_t part_stride, int filters, int images,
-                                      Epilogue epilogue) {
-    for (int i = 0; i < T::items; ++i) {
-        const int f = (int(blockIdx.x) * T::items + i) * T::threads + int(threadIdx.x);
-        if (f >= filters) return;
-        for (int n = 0; n < images; ++n) {
-            const index_t at = index_t(f) * images + n;
-            float sum = 0.f;
-            for (int p = 0; p < part_count; ++p) sum += parts[p * part_stride + at];
-            out[at] = epilogue(sum, out + at, 1, f);
         }
     }
 }
@@ -175,15 +159,12 @@ void few_images_forward(float* out, const float* inp, const float* weights, cons
         using T = decltype(tuning);
         const Cut<T> cut(s);
         const LaunchShape shape = {dim3(unsigned(cut.strips), unsigned(cut.parts)), dim3(T::threads)};
+        const bool is_cut = cut.parts > 1;
         const Epilogue epilogue = {accumulate, bias, neuron}, none = {false, nullptr, kIdent};
-        const index_t part_stride = cut.parts > 1 ? index_t(s.filters) * s.images : 0;
-        launch<few_images_forward_kernel<T>>(shape, stream, cut.parts > 1 ? workspace : out, part_stride,
-                                             inp, weights, s.channels, s.filters, s.images, cut.part,
-                                             cut.parts > 1 ? none : epilogue);
-        if (cut.parts > 1)
-            launch<few_images_sum_kernel<T>>({ceil_div(s.filters, T::threads * T::items), T::threads},
-                                             stream, out, (const float*)workspace, cut.parts, part_stride,
-                                             s.filters, s.images, epilogue);
+        launch<few_images_forward_kernel<T>>(shape, stream, is_cut ? workspace : out,
+                                             index_t(s.filters) * s.images, inp, weights, s.channels,
+                                             s.filters, s.images, cut.part, is_cut ? none : epilogue);
+        if (is_cut) sum_parts(out, workspace, cut.parts, s.filters, s.images, epilogue, stream);
     });
 }
 

@@ -65,11 +65,35 @@ struct Stack {
     }
 };
 
+// Columns of the products: (tile, image), in lane groups of consecutive images; the last group of a tile
+// is ragged when the images are no multiple of the lanes.
+struct ColumnMap {
+    int images, tiles;
+    Divisor groups, width;  // lane groups of a tile; tiles of a picture's row
+
+    ColumnMap(int images, int height, int width, int lanes)
+        : images(images), tiles(height * width), groups(ceil_div(images, lanes)), width(width) {}
+    __host__ __device__ int padded_columns(int lanes) const { return tiles * groups.value() * lanes; }
+};
+
+// One lane group of columns. `count` of its lanes are images: 0 beside the matrix.
+struct Column {
+    int y, x, image, count;
+};
+
+template <int L>
+__device__ __forceinline__ Column column_at(const ColumnMap& map, int column) {
+    const int group = column / L, tile = map.groups.quotient(group);
+    if (tile >= map.tiles) return {0, 0, 0, 0};
+    const int image = map.groups.remainder(group, tile) * L, y = map.width.quotient(tile);
+    return {y, map.width.remainder(tile, y), image, smaller(L, map.images - image)};
+}
+
 // Tiles of pictures: tile (y, x) begins at pixel (y * step - origin, x * step - origin), and has step x
 // step outputs or, at the end of the height x width that there are, fewer.
 struct Tiles {
     Pictures pictures;
-    ColumnMap map;  // columns: (tile, image)
+    ColumnMap map;
     int step, origin, height, width;
 
     __device__ int down(const Column& c) const { return smaller(step, height - c.y * step); }
