@@ -306,10 +306,8 @@ __attribute__((always_inline)) inline void swap_blocks(CpuLanes& upper, CpuLanes
 template <int step>
 __attribute__((always_inline)) inline void transpose_blocks(CpuLanes (&rows)[kCpuLanes]) {
     if constexpr (step < kCpuLanes) {
-    UNROLL for (int i = 0; i < kCpuLanes; ++i)
-            if (!(i & step))
-                swap_blocks<step>(rows[i], rows[i + step],
-                                  std::make_integer_sequence<int, kCpuLanes>());
+        UNROLL for (int i = 0; i < kCpuLanes; ++i) if (!(i & step))
+            swap_blocks<step>(rows[i], rows[i + step], std::make_integer_sequence<int, kCpuLanes>());
         transpose_blocks<2 * step>(rows);
     }
 }

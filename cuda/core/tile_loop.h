@@ -46,10 +46,10 @@ __device__ __forceinline__ void multiply_pass(typename Tile::V (&r)[Tile::RM][Ti
                                               const float* b, int pm, int pn, int depth) {
     using V = typename Tile::V;
     int a_offset[Tile::RM / Tile::CM], b_offset[Tile::RN / Tile::CN];
-    UNROLL for (int i = 0; i < Tile::RM / Tile::CM; ++i)
-        a_offset[i] = a_index<Tile>(row_of<Tile>(pm * Tile::RM + i * Tile::CM), 0);
-    UNROLL for (int j = 0; j < Tile::RN / Tile::CN; ++j)
-        b_offset[j] = column_of<Tile>(pn * Tile::RN + j * Tile::CN);
+    UNROLL for (int i = 0; i < Tile::RM / Tile::CM; ++i) a_offset[i] =
+        a_index<Tile>(row_of<Tile>(pm * Tile::RM + i * Tile::CM), 0);
+    UNROLL for (int j = 0; j < Tile::RN / Tile::CN; ++j) b_offset[j] =
+        column_of<Tile>(pn * Tile::RN + j * Tile::CN);
 
     auto step = [&](int k) {
         V bv[Tile::RN];
@@ -66,7 +66,8 @@ __device__ __forceinline__ void multiply_pass(typename Tile::V (&r)[Tile::RM][Ti
         UNROLL for (int i = 0; i < Tile::RM; i += Tile::CM) {
             const float* from = a + a_offset[i / Tile::CM] + a_index<Tile>(0, k);
             const auto run = *reinterpret_cast<const Run<float, Tile::CM>*>(from);
-            UNROLL for (int c = 0; c < Tile::CM; ++c) UNROLL for (int j = 0; j < Tile::RN; ++j) r[i + c][j] += run.v[c] * bv[j];
+            UNROLL for (int c = 0; c < Tile::CM; ++c) UNROLL for (int j = 0; j < Tile::RN; ++j)
+                r[i + c][j] += run.v[c] * bv[j];
         }
     };
     if constexpr (Tile::in_registers) {
@@ -93,8 +94,8 @@ __device__ __forceinline__ void tile_loop(int rows, int columns, int k_begin, in
     V sums[Tile::passes_n][Tile::passes_m][Tile::RM][Tile::RN];
     for (int pn = 0; pn < passes_n; ++pn)
         for (int pm = 0; pm < passes_m; ++pm) {
-            UNROLL for (int i = 0; i < Tile::RM; ++i)
-                UNROLL for (int j = 0; j < Tile::RN; ++j) sums[pn][pm][i][j] = splat<V>(0.f);
+            UNROLL for (int i = 0; i < Tile::RM; ++i) UNROLL for (int j = 0; j < Tile::RN; ++j)
+                sums[pn][pm][i][j] = splat<V>(0.f);
         }
 
     for (int k = k_begin; k < k_end; k += Tile::BK) {
@@ -105,11 +106,11 @@ __device__ __forceinline__ void tile_loop(int rows, int columns, int k_begin, in
         for (int pn = 0; pn < passes_n; ++pn)
             for (int pm = 0; pm < passes_m; ++pm) {
                 V r[Tile::RM][Tile::RN];  // in registers; sums[][] of several passes is in memory
-                UNROLL for (int i = 0; i < Tile::RM; ++i)
-                    UNROLL for (int j = 0; j < Tile::RN; ++j) r[i][j] = sums[pn][pm][i][j];
+                UNROLL for (int i = 0; i < Tile::RM; ++i) UNROLL for (int j = 0; j < Tile::RN; ++j)
+                    r[i][j] = sums[pn][pm][i][j];
                 multiply_pass<Tile>(r, a, b, pm, pn, depth);
-                UNROLL for (int i = 0; i < Tile::RM; ++i)
-                    UNROLL for (int j = 0; j < Tile::RN; ++j) sums[pn][pm][i][j] = r[i][j];
+                UNROLL for (int i = 0; i < Tile::RM; ++i) UNROLL for (int j = 0; j < Tile::RN; ++j)
+                    sums[pn][pm][i][j] = r[i][j];
             }
         __syncthreads();
     }

@@ -103,7 +103,7 @@ void sum_rows(CpuLanes* columns, const uint8_t* inp, size_t pitch, int count, co
             CpuLanes sums[kWord] = {};
             for (int t = 0; t < taps; ++t) {
                 const Words words = (Words)turned[t * kCpuLanes + i];
-    UNROLL for (int k = 0; k < kWord; ++k) {
+                UNROLL for (int k = 0; k < kWord; ++k) {
                     const Words bytes = words >> 8 * k & 255;
                     sums[k] += weights[t] * __builtin_convertvector((CpuIndices)bytes, CpuLanes);
                 }
@@ -162,9 +162,8 @@ void central_square(uint8_t* out, const uint8_t* inp, int size, int height, int 
             sum_rows(columns.data(), inp + left * kColours, pitch, count, vertical, y, taps,
                      scratch.data());
         });
-        with_taps(horizontal.taps, [&](auto taps) {
-            sum_columns(words.data(), columns.data(), horizontal, taps);
-        });
+        with_taps(horizontal.taps,
+                  [&](auto taps) { sum_columns(words.data(), columns.data(), horizontal, taps); });
         store_rows(out + y * out_pitch, out_pitch, std::min(kCpuLanes, size - y), words.data());
     }
 }

@@ -42,14 +42,14 @@ __global__ void blur_kernel(float* __restrict__ out, const float* __restrict__ i
         const int first = larger(kReach - x, 0), last = smaller(kReach + width - x, kSize);
         const index_t column = index_t(channel * height) * width + x;
         V ring[kSize][T::run] = {};
-    // Row `arriving` arrives; row y has now seen its whole window.
-    auto walk = [&](int arriving, int slot) {
+        // Row `arriving` arrives; row y has now seen its whole window.
+        auto walk = [&](int arriving, int slot) {
             const int y = arriving - kReach;
             for (int r = 0; r * L < count; ++r)
                 with_lanes<V>(count - r * L, [&](auto lanes) {
                     V along = splat<V>(0.f);
                     const index_t leftmost = column + index_t(arriving) * width - kReach;
-    UNROLL
+                    UNROLL
                     for (int j = 0; j < kSize; ++j)
                         if (arriving < height && j >= first && j < last)
                             along += taps.weight[j] *

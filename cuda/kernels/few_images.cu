@@ -34,8 +34,8 @@ __global__ void few_images_forward_kernel(float* to, index_t part_stride, const 
     const int groups = smaller(kGroups, ceil_div(filters - first, L));
     const int begin = int(blockIdx.y) * part, end = smaller(inputs, begin + part);
     V sums[kMost][kGroups];
-    UNROLL_ON_GPU for (int n = 0; n < kMost; ++n)
-        UNROLL_ON_GPU for (int g = 0; g < kGroups; ++g) sums[n][g] = splat<V>(0.f);
+    UNROLL_ON_GPU for (int n = 0; n < kMost; ++n) UNROLL_ON_GPU for (int g = 0; g < kGroups; ++g)
+        sums[n][g] = splat<V>(0.f);
     for (int k = begin; k < end; k += kTogether) {
         const float* row = weights + index_t(k) * filters + first;
         const float* x = inp + index_t(k) * images;
@@ -45,12 +45,12 @@ __global__ void few_images_forward_kernel(float* to, index_t part_stride, const 
                 UNROLL for (int i = 0; i < kTogether; ++i)
                     prefetch(row + index_t(kTogether + i) * filters + g * L);
             V w[kTogether];
-            UNROLL for (int i = 0; i < kTogether; ++i)
-                w[i] = load<V>(row + index_t(i) * filters + g * L, i < left ? filters - first - g * L : 0);
+            UNROLL for (int i = 0; i < kTogether; ++i) w[i] =
+                load<V>(row + index_t(i) * filters + g * L, i < left ? filters - first - g * L : 0);
             UNROLL_ON_GPU for (int n = 0; n < kMost; ++n) {
                 if (n >= images) break;
-                UNROLL for (int i = 0; i < kTogether; ++i)
-                    if (i < left) sums[n][g] += w[i] * x[i * images + n];
+                UNROLL for (int i = 0; i < kTogether; ++i) if (i < left) sums[n][g] +=
+                    w[i] * x[i * images + n];
             }
         }
     }
@@ -77,11 +77,12 @@ __global__ void filter_by_filter_kernel(float* to, const float* from, int filter
 
 // dout (images, filters)
 template <class T>
-__global__ void few_images_data_kernel(float* dinp, const float* dout, const float* weights, int filters,
-                                       int images, Epilogue epilogue) {
+__global__ void few_images_data_kernel(float* dinp, const float* dout, const float* weights,
+                                       int filters, int images, Epilogue epilogue) {
     using V = typename T::V;
     constexpr int L = lane_count<V>;
-    constexpr int kStep = T::threads * L, kSums = 4;  // several, since an addition waits for the last one
+    constexpr int kStep = T::threads * L,
+                  kSums = 4;  // several, since an addition waits for the last one
     const float* row = weights + index_t(blockIdx.x) * filters;
     for (int n = 0; n < images; ++n) {
         const float* with = dout + index_t(n) * filters;
@@ -122,7 +123,8 @@ struct Cut {
 
     explicit Cut(const ConvSize& s) {
         strips = ceil_div(s.filters, T::threads * T::filter_groups * lane_count<typename T::V>);
-        part = ceil_div(ceil_div(s.channels, larger(1, T::filter_blocks / strips)), kTogether) * kTogether;
+        part =
+            ceil_div(ceil_div(s.channels, larger(1, T::filter_blocks / strips)), kTogether) * kTogether;
         parts = ceil_div(s.channels, part);
     }
 };
@@ -177,9 +179,9 @@ void few_images_backward_data(float* dinp, const float* dout, const float* weigh
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         dout = filter_by_filter<T>(dout, workspace, s, stream);
-        launch_with_barriers<few_images_data_kernel<T>>({dim3(unsigned(s.channels)), dim3(T::threads)},
-                                                        stream, dinp, dout, weights, s.filters, s.images,
-                                                        Epilogue{accumulate, nullptr, kIdent});
+        launch_with_barriers<few_images_data_kernel<T>>(
+            {dim3(unsigned(s.channels)), dim3(T::threads)}, stream, dinp, dout, weights, s.filters,
+            s.images, Epilogue{accumulate, nullptr, kIdent});
     });
 }
 

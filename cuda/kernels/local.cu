@@ -148,7 +148,7 @@ __global__ void __launch_bounds__(T::Local::threads)
     auto load_a = [&](float* a, int k0, int depth) {
         const float* from[WeightsWalk::per_thread];
         int count[WeightsWalk::per_thread];
-    UNROLL for (int j = 0; j < WeightsWalk::per_thread; ++j) {
+        UNROLL for (int j = 0; j < WeightsWalk::per_thread; ++j) {
             const PatchRow row = seen(k0 + WeightsWalk::column(j));
             const int position = (y.position + row.y) * s.out_width + x.position + row.x;
             const int ky = y.tap - row.y * s.stride, kx = x.tap - row.x * s.stride;
@@ -170,14 +170,13 @@ __global__ void __launch_bounds__(T::Local::threads)
         patches.load_rows(seen, k0, depth,
                           [&](int k, int n, V v) { store(b + k * Tile::stride_b + n, v); });
     };
-    tile_loop<Tile>(
-        tile.rows, tile.columns, 0, seen.rows, load_a, load_b, [&](int m, int n, V sum) {
-            const index_t row = index_t(group * group_channels + tile.m + m) * s.height * s.width;
-            float* p = dinp + (row + tile.place) * s.images + tile.n + n;
-            const int count = s.images - tile.n - n;
-            if (accumulate) sum = load<V>(p, count) + sum;
-            store(p, sum, count);
-        });
+    tile_loop<Tile>(tile.rows, tile.columns, 0, seen.rows, load_a, load_b, [&](int m, int n, V sum) {
+        const index_t row = index_t(group * group_channels + tile.m + m) * s.height * s.width;
+        float* p = dinp + (row + tile.place) * s.images + tile.n + n;
+        const int count = s.images - tile.n - n;
+        if (accumulate) sum = load<V>(p, count) + sum;
+        store(p, sum, count);
+    });
 }
 
 template <class T>
@@ -231,8 +230,7 @@ void local_forward(float* out, const float* inp, const float* weights, const flo
         using Tile = typename T::Local;
         const Columns columns = images_of_a_place(s);
         launch_with_barriers<local_forward_kernel<T>>(
-            product_shape<Tile>(s.out_height * s.out_width, s.group_filters(),
-                                columns.count, s.groups),
+            product_shape<Tile>(s.out_height * s.out_width, s.group_filters(), columns.count, s.groups),
             stream, out, inp, weights, bias, s, columns, patch_rows(s), neuron, accumulate);
     });
 }
@@ -245,8 +243,7 @@ void local_backward_data(float* dinp, const float* dout, const float* weights, c
         const Columns columns = images_of_a_place(s);
         const Divisor padded_filters(ceil_div(s.group_filters(), Tile::L) * Tile::L);
         launch_with_barriers<local_backward_data_kernel<T>>(
-            product_shape<Tile>(s.height * s.width, s.group_channels(), columns.count,
-                                s.groups),
+            product_shape<Tile>(s.height * s.width, s.group_channels(), columns.count, s.groups),
             stream, dinp, dout, weights, s, columns, padded_filters, accumulate);
     });
 }

@@ -159,8 +159,7 @@ __global__ void lrn_blocked_backward_kernel(float* __restrict__ dinp, const floa
                 products += x * load<V>(dout + c * plane + at, lanes);
             }
             const Inverse<V> inverse(norm.min_div + norm.scale * squares, norm.power);
-            const V pulls =
-                2 * norm.power * norm.scale * products * (inverse.of_d * inverse.of_power);
+            const V pulls = 2 * norm.power * norm.scale * products * (inverse.of_d * inverse.of_power);
             for (int c = first; c < end; ++c) {
                 const V x = load<V>(inp + c * plane + at, lanes);
                 V dx = load<V>(dout + c * plane + at, lanes) * inverse.of_power - x * pulls;
@@ -192,8 +191,8 @@ void lrn_backward(float* dinp, const float* dout, const float* inp, int channels
         using T = decltype(tuning);
         const LaunchShape shape = lrn_shape<T>(plane);
         if (blocked)
-            launch<lrn_blocked_backward_kernel<T>>(shape, stream, dinp, dout, inp, channels, plane, norm,
-                                                   accumulate);
+            launch<lrn_blocked_backward_kernel<T>>(shape, stream, dinp, dout, inp, channels, plane,
+                                                   norm, accumulate);
         else if (norm.size == kUsualSize)
             launch<lrn_backward_kernel<T, kUsualSize>>(shape, stream, dinp, dout, inp, channels, plane,
                                                        norm, accumulate);

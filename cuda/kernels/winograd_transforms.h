@@ -92,8 +92,8 @@ struct Gather {
     static __device__ __forceinline__ void apply(V (&y)[kSide], const V (&x)[kSide]) {
         const V even = x[2] + x[3], odd = x[2] - x[3];
         float half = 1.f, minus_two = 1.f;  // to the power of i
-        UNROLL for (int i = 0; i < m; ++i, half *= 0.5f, minus_two *= -2.f)
-            y[i] = (i % 2 ? odd : even) + half * x[4] + minus_two * x[5];
+        UNROLL for (int i = 0; i < m; ++i, half *= 0.5f, minus_two *= -2.f) y[i] =
+            (i % 2 ? odd : even) + half * x[4] + minus_two * x[5];
         y[0] += x[0];
         y[m - 1] += x[1];
     }
