@@ -34,6 +34,7 @@ CASES = [
     (1, 7, 6, 3, 5, 5, 1, 4, 1),  # a vector's columns reach over rows; more columns than the input has
     (1, 3, 23, 25, 200, 5, 2, 1, 1),  # and lie apart in the input; several tiles of one picture
     (6, 20, 13, 13, 30, 3, 1, 1, 2),
+    (3, 110, 17, 30, 20, 3, 1, 1, 1),  # several bands of tiles, chunks of depth and strips of filters
 ]
 FEW_IMAGES = [  # fully connected
     (1, 1, 1, 1, 1, 1, 1, 0, 1),
@@ -114,14 +115,14 @@ def test_backward_weights(guarded, case, rng, accumulate):
     assert_close(dweights, want + was if accumulate else want)
 
 
-@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
-def test_one_layer_of_alexnet(guarded, rng, algorithm):
-    """conv3 of one tower at its true width, four images."""
+@pytest.mark.parametrize("algorithm, images", [("direct", 4), ("winograd", 4), ("winograd", 9)])
+def test_one_layer_of_alexnet(guarded, rng, algorithm, images):
+    """conv3 of one tower at its true width."""
     settings = {"stride": 1, "padding": 1, "groups": 1}
     how = {**settings, "algorithm": algorithm}
-    inp = rng.standard_normal((256, 13, 13, 4), np.float32)
+    inp = rng.standard_normal((256, 13, 13, images), np.float32)
     weights = rng.standard_normal((256, 3, 3, 192), np.float32)
-    dout = rng.standard_normal((192, 13, 13, 4), np.float32)
+    dout = rng.standard_normal((192, 13, 13, images), np.float32)
     out, dinp, dweights = guarded.out(*dout.shape), guarded.out(*inp.shape), guarded.out(*weights.shape)
     i, w, d = map(guarded.inp, (inp, weights, dout))
     ops.conv_forward(out, i, w, **how)
@@ -138,6 +139,7 @@ def test_one_layer_of_alexnet(guarded, rng, algorithm):
         ("direct", (3, 9, 9, 33), (3, 3, 3, 300), 1),
         ("direct", (3, 9, 9, 1), (3, 3, 3, 10), 1),
         ("winograd", (3, 9, 9, 33), (3, 3, 3, 300), 1),
+        ("winograd", (3, 30, 30, 2), (3, 3, 3, 70), 1),
         ("auto", (500, 1, 1, 3), (500, 1, 1, 70), 0),
     ],
 )

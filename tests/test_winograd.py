@@ -1,6 +1,6 @@
-"""winograd.cu: its rounding errors, and when it is chosen.
+"""winograd.cu and winograd_few_images.cu: their rounding errors, and when they are chosen.
 
-Its results are held against the reference by test_conv.py, case by case.
+Their results are held against the reference by test_conv.py, case by case.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from alexnet_raw.reference import conv as reference
 LARGEST_ERROR = 3e-6
 
 
+@pytest.mark.parametrize("images", [1, 16])
 @pytest.mark.parametrize("filter, size", [(3, 12), (3, 13), (3, 14), (3, 15), (5, 13), (5, 14)])
-def test_rounding_errors(cpu, rng, filter, size):
+def test_rounding_errors(cpu, rng, filter, size, images):
     """Pictures behind a ReLU, small weights and gradients of either sign, as in a net.
 
     Sizes for every number of outputs that the last tile can have.
     """
     padding = filter // 2
-    inp = np.maximum(rng.standard_normal((96, size, size, 8), np.float32), 0)
+    inp = np.maximum(rng.standard_normal((96, size, size, images), np.float32), 0)
     weights = rng.standard_normal((96, filter, filter, 64), np.float32) * 0.01
-    dout = rng.standard_normal((64, size, size, 8), np.float32) * 1e-3
+    dout = rng.standard_normal((64, size, size, images), np.float32) * 1e-3
     how = {"padding": padding, "algorithm": "winograd"}
     i, w, d = map(cpu.upload, (inp, weights, dout))
     out, dinp, dweights = (cpu.empty(a.shape) for a in (dout, inp, weights))
@@ -51,8 +52,9 @@ def test_rounding_errors(cpu, rng, filter, size):
     [
         (48, 64, 5, 27, 8, "winograd"),
         (96, 64, 3, 13, 8, "winograd"),
-        (96, 64, 3, 13, 1, "direct"),  # lanes are images
+        (96, 64, 3, 13, 1, "winograd"),
         (3, 32, 5, 32, 8, "direct"),
+        (3, 32, 5, 32, 1, "direct"),
     ],
 )
 def test_the_faster_algorithm_is_taken(cpu, rng, channels, filters, filter, size, images, faster):

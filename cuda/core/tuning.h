@@ -51,6 +51,7 @@ struct ForGpu {
     static constexpr bool winograd = false;  // on request only: never timed on a GPU; sizes: see ForCpu
     static constexpr int strip = 16, strip_rows = 64, strip_blocks = 264, weights_strip = 32;
     static constexpr bool strip_in_shared = false;
+    static constexpr int winograd_images = 8, winograd_band = 32, winograd_chunk = 16;
     using Conv = Tile<V, 128, 128, 16, 8, 8, 8, 8, 4, 4>;
     using Local = Tile<V, 64, 128, 16, 8, 8, 8, 8, 4, 4>;         // rows filters or channels
     using LocalWeights = Tile<V, 128, 64, 16, 8, 8, 8, 8, 4, 4>;  // columns filters
@@ -78,11 +79,13 @@ struct ForCpu {
     using LocalWeights = Conv;
     // Winograd's algorithm: columns of a strip, and rows of pictures made of it at a time, in the
     // core's cache; columns of a strip of the weights' pass. Their values lie in shared memory, or
-    // else in a workspace for strip_blocks blocks, which take turns.
+    // else in a workspace for strip_blocks blocks, which take turns. winograd_few_images.cu has fewer
+    // images than winograd_images; columns of a band and depth of a chunk of its filters' values.
     static constexpr bool winograd = true;
     static constexpr int strip = Conv::RN * lane_count<V>, strip_rows = 48, strip_blocks = 0,
                          weights_strip = 128;
     static constexpr bool strip_in_shared = true;
+    static constexpr int winograd_images = lane_count<V>, winograd_band = 48, winograd_chunk = 96;
 };
 
 // For kernels whose lanes lie along an axis with fewer places than lanes: a few images, say.

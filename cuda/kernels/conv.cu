@@ -146,7 +146,7 @@ __global__ void __launch_bounds__(T::Conv::threads)
     // Row c of A is channel c's weights, (ky, kx, f): contiguous over the filters of a tap.
     auto load_a = [&](float* a, int k0, int) {
         int from[WeightsWalk::per_thread], count[WeightsWalk::per_thread];
-    UNROLL for (int j = 0; j < WeightsWalk::per_thread; ++j) {
+        UNROLL for (int j = 0; j < WeightsWalk::per_thread; ++j) {
             const int k = k0 + WeightsWalk::column(j);
             const int tap = taps.padded_channels.quotient(k), ty = taps.width.quotient(tap);
             const int tx = taps.width.remainder(tap, ty), f = taps.padded_channels.remainder(k, tap);
@@ -168,20 +168,20 @@ __global__ void __launch_bounds__(T::Conv::threads)
     float* to = dinp + blockIdx.z * part_stride +
                 index_t(group) * group_channels * s.height * s.width * s.images;
     const Pictures phases = {to, s.height, s.width, s.images};
-    tile_loop<Tile>(
-        tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, V sum) {
-            float* channel = to + index_t(tile.m + m) * phases.plane();
-            const int count = tile.columns - n;
-            if (s.stride == 1) {
-                float* p = channel + tile.n + n;
-                return store(p, epilogue(sum, p, count, 0), count);
-            }
-            const Places<V> at(columns, tile.n + n, phases, s.stride, phase.y, phase.x);
-            for (int i = 0; i < smaller(Tile::L, count); ++i) {
-                float* p = channel + (at.is_run ? at.offset + i : lane(at.offsets, i));
-                store(p, epilogue(lane(sum, i), p, 1, 0));
-            }
-        });
+    tile_loop<Tile>(tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b,
+                    [&](int m, int n, V sum) {
+                        float* channel = to + index_t(tile.m + m) * phases.plane();
+                        const int count = tile.columns - n;
+                        if (s.stride == 1) {
+                            float* p = channel + tile.n + n;
+                            return store(p, epilogue(sum, p, count, 0), count);
+                        }
+                        const Places<V> at(columns, tile.n + n, phases, s.stride, phase.y, phase.x);
+                        for (int i = 0; i < smaller(Tile::L, count); ++i) {
+                            float* p = channel + (at.is_run ? at.offset + i : lane(at.offsets, i));
+                            store(p, epilogue(lane(sum, i), p, 1, 0));
+                        }
+                    });
 }
 
 template <class T>
@@ -213,14 +213,13 @@ __global__ void __launch_bounds__(T::Conv::threads)
     };
     const int tap_count = s.filter_height * s.filter_width;
     float* to = dweights + blockIdx.z * part_stride + group * group_filters;
-    tile_loop<Tile>(tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b,
-                          [&](int m, int n, V sum) {
-                              const PatchRow row = taps(tile.m + m);
-                              float* p = to + index_t(row.channel * tap_count + row.tap) * s.filters +
-                                         tile.n + n;
-                              const int count = tile.columns - n;
-                              store(p, epilogue(sum, p, count, 0), count);
-                          });
+    tile_loop<Tile>(
+        tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, V sum) {
+            const PatchRow row = taps(tile.m + m);
+            float* p = to + index_t(row.channel * tap_count + row.tap) * s.filters + tile.n + n;
+            const int count = tile.columns - n;
+            store(p, epilogue(sum, p, count, 0), count);
+        });
 }
 
 // Runs a pass: straight into `out`, or part by part into `workspace` and from there. `start(shape, to,
@@ -267,25 +266,20 @@ void for_each_phase(const ConvSize& s, const Use& use) {
             const int depth = taps_height * phase.taps_width * padded;
             const Columns columns(s.images, ceil_div(s.height - y, s.stride),
                                   ceil_div(s.width - x, s.stride));
-            Product product =
-                product_of<T>(s.group_channels(), columns.count, depth, s.groups, true);
+            Product product = product_of<T>(s.group_channels(), columns.count, depth, s.groups, true);
             if (s.stride > 1) {
                 product.parts = 1;
                 product.part_depth = depth;
             }
             const PatchRows taps = {depth, s.group_filters(), -1, Divisor(padded),
-                                     Divisor(larger(1, phase.taps_width))};
+                                    Divisor(larger(1, phase.taps_width))};
             use(phase, product, columns, taps);
         }
 }
 
-bool by_winograd(const ConvSize& s) {
+bool by_winograd(const ConvSize& s, bool (*pays)(const ConvSize&)) {
     if (s.algorithm != ConvAlgorithm::automatic) return s.algorithm == ConvAlgorithm::winograd;
-    bool faster = false;
-    tuned([&](auto tuning) {
-        faster = decltype(tuning)::winograd && s.suits_winograd() && winograd_pays(s);
-    });
-    return faster;
+    return pays(s);
 }
 
 bool by_few_images(const ConvSize& s) {
@@ -296,7 +290,7 @@ bool by_few_images(const ConvSize& s) {
 
 index_t conv_forward_workspace(const ConvSize& s) {
     if (by_few_images(s)) return few_images_forward_workspace(s);
-    if (by_winograd(s)) return winograd_forward_workspace(s);
+    if (by_winograd(s, winograd_pictures_pay)) return winograd_forward_workspace(s);
     index_t floats = 0;
     tuned([&](auto tuning) {
         using T = decltype(tuning);
@@ -311,25 +305,24 @@ void conv_forward(float* out, const float* inp, const float* weights, const floa
                   float* workspace, const ConvSize& s, Neuron neuron, bool accumulate, Stream stream) {
     if (by_few_images(s))
         return few_images_forward(out, inp, weights, bias, workspace, s, neuron, accumulate, stream);
-    if (by_winograd(s))
+    if (by_winograd(s, winograd_pictures_pay))
         return winograd_forward(out, inp, weights, bias, workspace, s, neuron, accumulate, stream);
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         const Columns columns(s.images, s.out_height, s.out_width);
         const Product product = forward_product<T>(s, columns);
-        run_product<T>(product, s.groups, out, workspace, s.filters, columns.count,
-                       {accumulate, bias, neuron}, stream,
-                       [&](const LaunchShape& shape, float* to, index_t stride, Epilogue epilogue) {
-                           launch_with_barriers<conv_forward_kernel<T>>(shape, stream, to, stride, inp,
-                                                                        weights, s, product, columns,
-                                                                        patch_rows(s), epilogue);
-                       });
+        run_product<T>(
+            product, s.groups, out, workspace, s.filters, columns.count, {accumulate, bias, neuron},
+            stream, [&](const LaunchShape& shape, float* to, index_t stride, Epilogue epilogue) {
+                launch_with_barriers<conv_forward_kernel<T>>(shape, stream, to, stride, inp, weights, s,
+                                                             product, columns, patch_rows(s), epilogue);
+            });
     });
 }
 
 index_t conv_backward_data_workspace(const ConvSize& s) {
     if (by_few_images(s)) return few_images_backward_workspace(s);
-    if (by_winograd(s)) return winograd_backward_data_workspace(s);
+    if (by_winograd(s, winograd_pictures_pay)) return winograd_backward_data_workspace(s);
     index_t floats = 0;
     tuned([&](auto tuning) {
         using T = decltype(tuning);
@@ -344,7 +337,8 @@ void conv_backward_data(float* dinp, const float* dout, const float* weights, fl
                         const ConvSize& s, bool accumulate, Stream stream) {
     if (by_few_images(s))
         return few_images_backward_data(dinp, dout, weights, workspace, s, accumulate, stream);
-    if (by_winograd(s)) return winograd_backward_data(dinp, dout, weights, workspace, s, accumulate, stream);
+    if (by_winograd(s, winograd_pictures_pay))
+        return winograd_backward_data(dinp, dout, weights, workspace, s, accumulate, stream);
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         for_each_phase<T>(s, [&](const Phase& phase, const Product& product, const Columns& columns,
@@ -362,7 +356,7 @@ void conv_backward_data(float* dinp, const float* dout, const float* weights, fl
 
 index_t conv_backward_weights_workspace(const ConvSize& s) {
     if (by_few_images(s)) return few_images_backward_workspace(s);
-    if (by_winograd(s)) return winograd_backward_weights_workspace(s);
+    if (by_winograd(s, winograd_weights_pay)) return winograd_backward_weights_workspace(s);
     index_t floats = 0;
     tuned([&](auto tuning) {
         using T = decltype(tuning);
@@ -377,7 +371,8 @@ void conv_backward_weights(float* dweights, const float* inp, const float* dout,
                            const ConvSize& s, bool accumulate, Stream stream) {
     if (by_few_images(s))
         return few_images_backward_weights(dweights, inp, dout, workspace, s, accumulate, stream);
-    if (by_winograd(s)) return winograd_backward_weights(dweights, inp, dout, workspace, s, accumulate, stream);
+    if (by_winograd(s, winograd_weights_pay))
+        return winograd_backward_weights(dweights, inp, dout, workspace, s, accumulate, stream);
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         const Columns columns(s.images, s.out_height, s.out_width);

@@ -26,7 +26,7 @@ struct Pictures {
     const float* data;
     int height, width, images;
 
-    __device__ int plane() const { return height * width * images; }
+    __host__ __device__ int plane() const { return height * width * images; }
     __device__ int offset(int y, int x, int image) const { return (y * width + x) * images + image; }
 };
 
@@ -78,7 +78,7 @@ struct Places {
 // What a group of columns sees of the pictures through one tap.
 template <class V>
 struct View {
-    enum { nothing, a_run, pixels } what;
+    enum { nothing, a_run, pixels } what = nothing;
     Indices<V> inside;  // which lanes see a pixel, if some do not or they lie apart
 
     View() = default;
@@ -171,8 +171,8 @@ class PatchTile {
                     are_runs = are_runs && views[j].what == View<V>::a_run;
                 }
             }
-            const float* from = pictures_.data + row.channel * pictures_.plane() +
-                                pictures_.offset(row.y, row.x, 0);
+            const float* from =
+                pictures_.data + row.channel * pictures_.plane() + pictures_.offset(row.y, row.x, 0);
             if (are_runs && row.channel >= 0) {  // mostly so on a CPU: no more questions
                 UNROLL for (int j = 0; j < Walk::per_thread; ++j) {
                     if (is_beyond(j)) break;
@@ -200,7 +200,8 @@ class PatchTile {
 // Fills the panels of a tile of A that comes with its rows side by side: row_at(k) is where the `rows`
 // floats of a step begin, or null for zeros. `filled` rows are put, the last of them zeros.
 template <class Tile, class RowAt>
-__device__ __forceinline__ void load_panels(float* a, int depth, int rows, int filled, const RowAt& row_at) {
+__device__ __forceinline__ void load_panels(float* a, int depth, int rows, int filled,
+                                            const RowAt& row_at) {
     using V = typename Tile::V;
     constexpr int L = Tile::L, kRun = L == 1 ? 1 : Tile::panel;
     using Walk = TileWalk<kRun, Tile::threads, Tile::BM>;
@@ -212,7 +213,8 @@ __device__ __forceinline__ void load_panels(float* a, int depth, int rows, int f
         UNROLL_ON_GPU for (int j = 0; j < Walk::per_thread; ++j) {
             const int m = Walk::column(j);
             if (m >= filled) break;
-            // A panel is no multiple of the lanes: what is stored beyond its rows the next step overwrites.
+            // A panel is no multiple of the lanes: what is stored beyond its rows the next step
+            // overwrites.
             for (int i = 0; i < kRun; i += L)
                 store(a + a_index<Tile>(m, k) + i,
                       from ? load<V>(from + m + i, larger(0, rows - m - i)) : splat<V>(0.f));
@@ -230,13 +232,13 @@ __device__ __forceinline__ void load_transposed(int rows, int columns, int fille
     using Walk = TileWalk<L, kThreads, kColumns>;
     for (int r = Walk::first_row() * L; r < rows; r += Walk::row_step * L) {
         const float* from[L];
-    UNROLL for (int i = 0; i < L; ++i) from[i] = row_at(r + i);
+        UNROLL for (int i = 0; i < L; ++i) from[i] = row_at(r + i);
         UNROLL_ON_GPU for (int j = 0; j < Walk::per_thread; ++j) {
             const int column = Walk::column(j), count = larger(0, columns - column);
             if (column >= filled) break;
             V square[L];
-            UNROLL for (int i = 0; i < L; ++i)
-                square[i] = from[i] ? load<V>(from[i] + column, count) : splat<V>(0.f);
+            UNROLL for (int i = 0; i < L; ++i) square[i] =
+                from[i] ? load<V>(from[i] + column, count) : splat<V>(0.f);
             transpose(square);
             UNROLL for (int i = 0; i < L; ++i) put(column + i, r, square[i]);
         }

@@ -16,4 +16,16 @@ struct Epilogue {
         if (bias) sum += splat<V>(bias[row]);
         return activate(neuron, sum);
     }
+
+    // Stores an element for each of the next rows, of which there are `count`, in memory `stride`
+    // apart.
+    template <class V>
+    __device__ __forceinline__ void store_rows(V sum, float* to, index_t stride, int count,
+                                               int row) const {
+        const int lanes = smaller(lane_count<V>, count);
+        if (accumulate) sum += make_lanes<V>([&](int i) { return i < lanes ? to[i * stride] : 0.f; });
+        if (bias) sum += load<V>(bias + row, count);
+        sum = activate(neuron, sum);
+        for (int i = 0; i < lanes; ++i) to[i * stride] = lane(sum, i);
+    }
 };

@@ -19,7 +19,8 @@
 //
 // Thread map: a block owns a strip of columns, (tile, image), or a part of them, and does all that is
 // to be done with it, so that values never leave the core's cache. The threads share out tiles,
-// register tiles of products, and outputs in turn, with barriers between.
+// register tiles of products, and outputs in turn, with barriers between. Lanes are images; where these
+// would not fill them winograd_few_images.cu makes the pictures.
 //
 // Rounding errors are two to five times those of plain sums: up to 1.5e-6 of the sum of |products|.
 #include "../core/launch.h"
@@ -27,31 +28,11 @@
 #include "conv.h"
 #include "epilogue.h"
 #include "winograd.h"
+#include "winograd_few_images.h"
+#include "winograd_pass.h"
 #include "winograd_transforms.h"
 
 namespace {
-
-__host__ __device__ constexpr int to_multiple(int n, int of) {
-    return ceil_div(n, of) * of;
-}
-
-// How far apart the points' matrices of so many floats lie: not a power of two, or the 36 values of an
-// element share a set of the cache.
-__host__ __device__ constexpr index_t apart(index_t floats) {
-    return floats + 16;
-}
-
-// r += a b, `depth` deep: a(i, k) gives its floats, b has rows `pitch` apart. In registers.
-template <int RM, int RN, class V, class A>
-__device__ __forceinline__ void multiply(V (&r)[RM][RN], int depth, const A& a, const float* b,
-                                         int pitch) {
-    for (int k = 0; k < depth; ++k) {
-        V bv[RN];
-    UNROLL for (int j = 0; j < RN; ++j) bv[j] = load<V>(b + k * pitch + j * lane_count<V>);
-        UNROLL for (int i = 0; i < RM; ++i)
-            UNROLL for (int j = 0; j < RN; ++j) r[i][j] += a(i, k) * bv[j];
-    }
-}
 
 // A matrix for each point: rows of `pitch` floats, matrices `stride` apart.
 struct Stack {
@@ -65,8 +46,8 @@ struct Stack {
     }
 };
 
-// Columns of the products: (tile, image), in lane groups of consecutive images; the last group of a tile
-// is ragged when the images are no multiple of the lanes.
+// Columns of the products: (tile, image), in lane groups of consecutive images; the last group of a
+// tile is ragged when the images are no multiple of the lanes.
 struct ColumnMap {
     int images, tiles;
     Divisor groups, width;  // lane groups of a tile; tiles of a picture's row
@@ -134,8 +115,8 @@ __device__ __forceinline__ void transform_tile(const Tiles& tiles, int channel, 
     const int down = tiles.down(c), across = tiles.across(c);
     if (down == M::most && across == M::most && c.count == L && y0 >= 0 && x0 >= 0 &&
         y0 + kReads <= p.height && x0 + kReads <= p.width)
-        return transform_full<M, V>(
-            [&](int i, int k) { return load<V>(corner + p.offset(i, k, 0)); }, put);
+        return transform_full<M, V>([&](int i, int k) { return load<V>(corner + p.offset(i, k, 0)); },
+                                    put);
 
     V pixels[kReads][kReads];
     for (int i = 0; i < M::reads(down); ++i)
@@ -169,8 +150,7 @@ __global__ void winograd_filters_kernel(float* out, const float* weights, int ch
         const int row = kForward ? f + i : c, k = kForward ? c : f + i;
         if (row >= rows || k >= depth) return;
         float* to = out + (index_t(row / RM) * depth + k) * RM + row % RM;
-        for (int p = 0; p < kPoints; ++p)
-            to[p * apart(index_t(rows) * depth)] = lane(values[p], i);
+        for (int p = 0; p < kPoints; ++p) to[p * apart(index_t(rows) * depth)] = lane(values[p], i);
     }
 }
 
@@ -199,8 +179,8 @@ __global__ void __launch_bounds__(T::threads)
     using S = Strip<T>;
     constexpr int L = lane_count<V>, kOutputs = outputs_of(kTaps), kGroups = S::columns / L,
                   kPanels = S::columns / S::panel;
-    float* inputs = T::strip_in_shared ? dynamic_shared<float>()
-                                       : workspace + int(blockIdx.x) * S::floats(depth);
+    float* inputs =
+        T::strip_in_shared ? dynamic_shared<float>() : workspace + int(blockIdx.x) * S::floats(depth);
     float* products = inputs + kPoints * S::stride(depth);
     const int padded_rows = ceil_div(rows, S::RM) * S::RM;
     for (int strip = int(blockIdx.x); strip < strips; strip += int(gridDim.x)) {
@@ -221,16 +201,16 @@ __global__ void __launch_bounds__(T::threads)
                  item += T::threads) {
                 const int point = points.at(item / (row_panels * kPanels));
                 const int m = item / kPanels % row_panels * S::RM, n = item % kPanels * S::panel;
-                const float* a = filters + point * apart(index_t(padded_rows) * depth) +
-                                 index_t(row0 + m) * depth;
+                const float* a =
+                    filters + point * apart(index_t(padded_rows) * depth) + index_t(row0 + m) * depth;
                 const float* b = inputs + point * S::stride(depth) + n;
                 V r[S::RM][S::RN];
-                UNROLL for (int i = 0; i < S::RM; ++i)
-                    UNROLL for (int j = 0; j < S::RN; ++j) r[i][j] = splat<V>(0.f);
+                UNROLL for (int i = 0; i < S::RM; ++i) UNROLL for (int j = 0; j < S::RN; ++j) r[i][j] =
+                    splat<V>(0.f);
                 multiply(r, depth, [&](int i, int k) { return a[k * S::RM + i]; }, b, S::columns);
                 float* to = products + point * S::stride(S::RB) + m * S::columns + n;
-                UNROLL for (int i = 0; i < S::RM; ++i)
-                    UNROLL for (int j = 0; j < S::RN; ++j) store(to + i * S::columns + j * L, r[i][j]);
+                UNROLL for (int i = 0; i < S::RM; ++i) UNROLL for (int j = 0; j < S::RN; ++j)
+                    store(to + i * S::columns + j * L, r[i][j]);
             }
             __syncthreads();
             const int left = smaller(S::RB, rows - row0);
@@ -276,9 +256,9 @@ struct WeightsStrip {
     }
 };
 
-// One part of the columns, of which the weights' gradient is the sum: at each point the product channels x
-// (tile, image) x filters, strip by strip. Gradients are transposed, so that lanes are filters. A strip's
-// values lie in this block's own memory, the sums of its part in `sums`.
+// One part of the columns, of which the weights' gradient is the sum: at each point the product
+// channels x (tile, image) x filters, strip by strip. Gradients are transposed, so that lanes are
+// filters. A strip's values lie in this block's own memory, the sums of its part in `sums`.
 template <class T, int kTaps>
 __global__ void __launch_bounds__(T::threads)
     winograd_sums_kernel(Stack sums, float* workspace, Tiles inp, Tiles dout, int channels, int filters,
@@ -286,8 +266,8 @@ __global__ void __launch_bounds__(T::threads)
     using V = typename T::V;
     constexpr int L = lane_count<V>, RM = T::Conv::RM, RN = T::Conv::RN, kOutputs = outputs_of(kTaps);
     const WeightsStrip<T> strip(channels, filters);
-    float* own = T::strip_in_shared ? dynamic_shared<float>()
-                                    : workspace + int(blockIdx.x) * strip.floats();
+    float* own =
+        T::strip_in_shared ? dynamic_shared<float>() : workspace + int(blockIdx.x) * strip.floats();
     const Stack inputs = strip.inputs(own), gradients = strip.gradients(own);
     sums.data += int(blockIdx.x) * sums.floats();
     const int begin = int(blockIdx.x) * part_columns, end = smaller(all_columns, begin + part_columns);
@@ -315,8 +295,8 @@ __global__ void __launch_bounds__(T::threads)
                 for (int k = 0; k < across; ++k) {
                     const float* from = corner + dout.pictures.offset(i, k, 0);
                     V square[L];
-                    UNROLL for (int l = 0; l < L; ++l)
-                        square[l] = load<V>(from + index_t(l) * plane, f + l < filters ? c.count : 0);
+                    UNROLL for (int l = 0; l < L; ++l) square[l] =
+                        load<V>(from + index_t(l) * plane, f + l < filters ? c.count : 0);
                     transpose(square);
                     UNROLL for (int l = 0; l < L; ++l) pixels[i][k][l] = square[l];
                 }
@@ -335,11 +315,12 @@ __global__ void __launch_bounds__(T::threads)
             if (!points.have(point) && column0 > begin) continue;
             const float* a = inputs.at(point, row, 0);
             V r[RM][RN];
-            UNROLL for (int i = 0; i < RM; ++i) UNROLL for (int j = 0; j < RN; ++j)
-                r[i][j] = splat<V>(0.f);
-            multiply(r, points.have(point) ? depth : 0,
-                     [&](int i, int k) { return a[i * T::weights_strip + k]; },
-                     gradients.at(point, 0, column), gradients.pitch);
+            UNROLL for (int i = 0; i < RM; ++i) UNROLL for (int j = 0; j < RN; ++j) r[i][j] =
+                splat<V>(0.f);
+            multiply(
+                r, points.have(point) ? depth : 0,
+                [&](int i, int k) { return a[i * T::weights_strip + k]; },
+                gradients.at(point, 0, column), gradients.pitch);
             float* to = sums.at(point, row, column);
             UNROLL for (int i = 0; i < RM; ++i) UNROLL for (int j = 0; j < RN; ++j) {
                 float* p = to + i * sums.pitch + j * L;
@@ -350,7 +331,8 @@ __global__ void __launch_bounds__(T::threads)
     }
 }
 
-// Gradients of filters, (channels, taps, taps, filters), from the parts of their sums; lanes are filters.
+// Gradients of filters, (channels, taps, taps, filters), from the parts of their sums; lanes are
+// filters.
 template <class T, int kTaps>
 __global__ void winograd_weights_kernel(float* out, Stack sums, int parts, int filters, int all_filters,
                                         Epilogue epilogue) {
@@ -363,72 +345,104 @@ __global__ void winograd_weights_kernel(float* out, Stack sums, int parts, int f
         const float* from = sums.at(0, c, f) + part * sums.floats();
         UNROLL for (int i = 0; i < kPoints; ++i) values[i] += load<V>(from + i * sums.stride());
     }
-    transform_full<Gather<kTaps>, V>([&](int i, int k) { return values[i * kSide + k]; },
-                                [&](int y, int x, V tap) {
-        float* p = out + (index_t(c) * (kTaps * kTaps) + y * kTaps + x) * all_filters + f;
-        store(p, epilogue(tap, p, filters - f, 0), filters - f);
-    });
+    transform_full<Gather<kTaps>, V>(
+        [&](int i, int k) { return values[i * kSide + k]; },
+        [&](int y, int x, V tap) {
+            float* p = out + (index_t(c) * (kTaps * kTaps) + y * kTaps + x) * all_filters + f;
+            store(p, epilogue(tap, p, filters - f, 0), filters - f);
+        });
 }
 
-// Launcher(std::integral_constant of the taps of a side)
-template <class Launcher>
-void with_taps(int taps, const Launcher& launcher) {
-    if (taps == 3)
-        launcher(std::integral_constant<int, 3>());
-    else
-        launcher(std::integral_constant<int, 5>());
-}
-
-// A pass that makes pictures, `rows` of them from `depth` others; of one group.
+// A pass that makes pictures, strip by strip.
 template <class T>
-struct PicturesPass {
+struct StripsPass {
     static constexpr int L = lane_count<typename T::V>;
-    int rows, depth, height, width, strips, blocks;
+    PicturesPass pass;
     ColumnMap map;
+    int strips, blocks;
 
-    PicturesPass(int rows, int depth, int images, int height, int width, int taps)
-        : rows(rows),
-          depth(depth),
-          height(height),
-          width(width),
-          map(images, ceil_div(height, outputs_of(taps)), ceil_div(width, outputs_of(taps)), L) {
+    explicit StripsPass(const PicturesPass& p)
+        : pass(p),
+          map(p.images, ceil_div(p.height, outputs_of(p.taps)), ceil_div(p.width, outputs_of(p.taps)),
+              L) {
         strips = ceil_div(map.padded_columns(L), T::strip);
         blocks = T::strip_in_shared ? strips : smaller(strips, T::strip_blocks);
     }
-    int padded_rows() const { return to_multiple(rows, T::Conv::RM); }
-    index_t filter_floats() const { return kPoints * apart(index_t(padded_rows()) * depth); }
-    index_t strip_floats() const { return Strip<T>::floats(depth); }
+    int padded_rows() const { return to_multiple(pass.rows, T::Conv::RM); }
+    index_t filter_floats() const { return kPoints * apart(index_t(padded_rows()) * pass.depth); }
+    index_t strip_floats() const { return Strip<T>::floats(pass.depth); }
     index_t floats() const {
         return filter_floats() + (T::strip_in_shared ? 0 : blocks * strip_floats());
     }
 
     template <int kTaps, bool kForward>
-    void run(float* out, const Pictures& inp, int origin, const float* weights,
-             float* workspace, int all_filters, int first_row, const Epilogue& epilogue,
-             Stream stream) const {
-        const int filters = kForward ? rows : depth, channels = kForward ? depth : rows;
+    void run(float* out, const float* inp, const float* weights, float* workspace, int first_row,
+             const Epilogue& epilogue, Stream stream) const {
+        const int filters = kForward ? pass.rows : pass.depth,
+                  channels = kForward ? pass.depth : pass.rows;
         const dim3 grid(unsigned(ceil_div(kForward ? padded_rows() : filters, L * T::threads)),
                         unsigned(kForward ? channels : padded_rows()));
-        launch<winograd_filters_kernel<T, kTaps, kForward>>({grid, dim3(T::threads)}, stream, workspace,
-                                                            weights, channels, filters, all_filters,
-                                                            depth, padded_rows());
-        const Tiles tiles = {inp, map, outputs_of(kTaps), origin, height, width};
+        launch<winograd_filters_kernel<T, kTaps, kForward>>(
+            {grid, dim3(T::threads)}, stream, workspace, weights, channels, filters, pass.all_filters,
+            pass.depth, padded_rows());
+        const Tiles tiles = {pass.pictures(inp), map,         outputs_of(kTaps),
+                             pass.padding,       pass.height, pass.width};
         launch_with_barriers<winograd_strips_kernel<T, kTaps>>(
             {dim3(unsigned(blocks)), dim3(T::threads),
              T::strip_in_shared ? size_t(strip_floats()) * sizeof(float) : 0},
-            stream, out, workspace + filter_floats(), (const float*)workspace, tiles, strips, rows, depth,
-            first_row, epilogue);
+            stream, out, workspace + filter_floats(), (const float*)workspace, tiles, strips, pass.rows,
+            pass.depth, first_row, epilogue);
     }
 };
 
-template <class T>
-PicturesPass<T> forward_pass(const ConvSize& s) {
-    return {s.group_filters(), s.group_channels(), s.images, s.out_height, s.out_width, s.filter_width};
+PicturesPass forward_pass(const ConvSize& s) {
+    return {true,        s.filter_width, s.group_filters(), s.group_channels(), s.images, s.out_height,
+            s.out_width, s.height,       s.width,           s.padding,          s.filters};
 }
 
+PicturesPass data_pass(const ConvSize& s) {
+    return {
+        false,    s.filter_width, s.group_channels(), s.group_filters(), s.images,
+        s.height, s.width,        s.out_height,       s.out_width,       s.filter_width - 1 - s.padding,
+        s.filters};
+}
+
+// Whether its images would leave lanes empty.
 template <class T>
-PicturesPass<T> data_pass(const ConvSize& s) {
-    return {s.group_channels(), s.group_filters(), s.images, s.height, s.width, s.filter_width};
+bool has_few_images(int images) {
+    return images < T::winograd_images;
+}
+
+index_t pictures_workspace(const PicturesPass& pass) {
+    index_t floats = 0;
+    tuned([&](auto tuning) {
+        using T = decltype(tuning);
+        floats = has_few_images<T>(pass.images) ? winograd_few_images_workspace(pass)
+                                                : StripsPass<T>(pass).floats();
+    });
+    return floats;
+}
+
+// All groups; `epilogue` has their biases.
+void make_pictures(float* out, const float* inp, const float* weights, float* workspace,
+                   const PicturesPass& pass, int groups, const Epilogue& epilogue, Stream stream) {
+    tuned([&](auto tuning) {
+        using T = decltype(tuning);
+        const StripsPass<T> strips(pass);
+        for (int g = 0; g < groups; ++g) {
+            const int first_row = g * pass.rows;
+            float* to = out + index_t(first_row) * pass.height * pass.width * pass.images;
+            const float* from = inp + index_t(g) * pass.depth * pass.pictures(inp).plane();
+            const float* filters = weights + g * (pass.is_forward ? pass.rows : pass.depth);
+            if (has_few_images<T>(pass.images))
+                winograd_few_images(to, from, filters, workspace, pass, first_row, epilogue, stream);
+            else
+                with_pass(pass, [&](auto taps, auto is_forward) {
+                    strips.template run<taps, is_forward>(to, from, filters, workspace, first_row,
+                                                          epilogue, stream);
+                });
+        }
+    });
 }
 
 // The gradient of one group's filters.
@@ -445,7 +459,8 @@ struct WeightsPass {
               ceil_div(s.out_width, outputs_of(s.filter_width)), L),
           strip(s.group_channels(), s.group_filters()) {
         constexpr index_t kMostParts = 16, kMostFloats = 16 << 20;
-        const auto fit = int(larger(index_t(4), smaller(kMostParts, kMostFloats / sums(nullptr).floats())));
+        const auto fit =
+            int(larger(index_t(4), smaller(kMostParts, kMostFloats / sums(nullptr).floats())));
         part_columns = to_multiple(ceil_div(all_columns(), fit), T::weights_strip);
         parts = ceil_div(all_columns(), part_columns);
     }
@@ -469,79 +484,74 @@ struct WeightsPass {
             stream, all, workspace + parts * all.floats(), inputs, gradients, channels, filters,
             all_columns(), part_columns);
         const dim3 grid(unsigned(ceil_div(filters, L * T::threads)), unsigned(channels));
-        launch<winograd_weights_kernel<T, kTaps>>({grid, dim3(T::threads)}, stream, dweights, all, parts,
-                                                  filters, s.filters,
+        launch<winograd_weights_kernel<T, kTaps>>({grid, dim3(T::threads)}, stream, dweights, all,
+                                                  parts, filters, s.filters,
                                                   Epilogue{accumulate, nullptr, kIdent});
     }
 };
 
-// The channels or filters of one group, from its first picture's on.
-Pictures pictures_of(const float* data, int first, int height, int width, int images) {
-    return {data + index_t(first) * height * width * images, height, width, images};
-}
-
 }  // namespace
 
-// By operations: a value's transform costs as much as some forty multiply-adds of its products, a
-// filter's eighty, and the direct product runs at seven tenths of their speed. Lanes beside the images
-// cost as much as those in use.
-bool winograd_pays(const ConvSize& s) {
+// By operations: a value's transform costs as much as some forty multiply-adds of its products, and the
+// direct product runs at seven tenths of their speed. `filter_cost` is that of a filter's value.
+static bool pays(const ConvSize& s, int images, double filter_cost) {
     const int tile = outputs_of(s.filter_width);
     auto points = [&](int n) {
         return n / tile * kSide + (n % tile ? n % tile + s.filter_width - 1 : 0);
     };
-    int lanes = 1;
-    tuned([&](auto tuning) { lanes = lane_count<typename decltype(tuning)::V>; });
     const double channels = s.group_channels(), filters = s.group_filters(), pairs = channels * filters;
-    const double values = double(points(s.out_height)) * points(s.out_width) * to_multiple(s.images, lanes);
-    const double products = values * (pairs + 40 * (channels + filters)) + 80 * kPoints * pairs;
+    const double values = double(points(s.out_height)) * points(s.out_width) * images;
+    const double products =
+        values * (pairs + 40 * (channels + filters)) + filter_cost * kPoints * pairs;
     return products < 1.4 * s.out_height * s.out_width * s.images * s.taps() * pairs;
 }
 
+// Lanes beside the images cost as much as those in use.
+template <class T>
+static int padded_images(const ConvSize& s) {
+    return to_multiple(s.images, lane_count<typename T::V>);
+}
+
+bool winograd_pictures_pay(const ConvSize& s) {
+    bool result = false;
+    tuned([&](auto tuning) {
+        using T = decltype(tuning);
+        result = T::winograd && s.suits_winograd() &&
+                 (has_few_images<T>(s.images)
+                      ? pays(s, s.images, winograd_few_images_filter_cost(forward_pass(s)))
+                      : pays(s, padded_images<T>(s), 80));
+    });
+    return result;
+}
+
+bool winograd_weights_pay(const ConvSize& s) {
+    bool result = false;
+    tuned([&](auto tuning) {
+        using T = decltype(tuning);
+        result = T::winograd && s.suits_winograd() && pays(s, padded_images<T>(s), 80);
+    });
+    return result;
+}
+
 index_t winograd_forward_workspace(const ConvSize& s) {
-    index_t floats = 0;
-    tuned([&](auto tuning) { floats = forward_pass<decltype(tuning)>(s).floats(); });
-    return floats;
+    return pictures_workspace(forward_pass(s));
 }
 
 void winograd_forward(float* out, const float* inp, const float* weights, const float* bias,
                       float* workspace, const ConvSize& s, Neuron neuron, bool accumulate,
                       Stream stream) {
-    tuned([&](auto tuning) {
-        const auto pass = forward_pass<decltype(tuning)>(s);
-        with_taps(s.filter_width, [&](auto taps) {
-            for (int g = 0; g < s.groups; ++g) {
-                const int filter = g * s.group_filters(), channel = g * s.group_channels();
-                pass.template run<taps, true>(
-                    out + index_t(filter) * s.out_height * s.out_width * s.images,
-                    pictures_of(inp, channel, s.height, s.width, s.images), s.padding,
-                    weights + filter, workspace, s.filters, filter, {accumulate, bias, neuron}, stream);
-            }
-        });
-    });
+    make_pictures(out, inp, weights, workspace, forward_pass(s), s.groups, {accumulate, bias, neuron},
+                  stream);
 }
 
 index_t winograd_backward_data_workspace(const ConvSize& s) {
-    index_t floats = 0;
-    tuned([&](auto tuning) { floats = data_pass<decltype(tuning)>(s).floats(); });
-    return floats;
+    return pictures_workspace(data_pass(s));
 }
 
 void winograd_backward_data(float* dinp, const float* dout, const float* weights, float* workspace,
                             const ConvSize& s, bool accumulate, Stream stream) {
-    tuned([&](auto tuning) {
-        const auto pass = data_pass<decltype(tuning)>(s);
-        with_taps(s.filter_width, [&](auto taps) {
-            for (int g = 0; g < s.groups; ++g) {
-                const int filter = g * s.group_filters(), channel = g * s.group_channels();
-                pass.template run<taps, false>(
-                    dinp + index_t(channel) * s.height * s.width * s.images,
-                    pictures_of(dout, filter, s.out_height, s.out_width, s.images),
-                    s.filter_width - 1 - s.padding, weights + filter, workspace, s.filters,
-                    channel, {accumulate, nullptr, kIdent}, stream);
-            }
-        });
-    });
+    make_pictures(dinp, dout, weights, workspace, data_pass(s), s.groups, {accumulate, nullptr, kIdent},
+                  stream);
 }
 
 index_t winograd_backward_weights_workspace(const ConvSize& s) {
@@ -556,11 +566,14 @@ void winograd_backward_weights(float* dweights, const float* inp, const float* d
         const WeightsPass<decltype(tuning)> pass(s);
         with_taps(s.filter_width, [&](auto taps) {
             for (int g = 0; g < s.groups; ++g) {
-                const int filter = g * s.group_filters(), channel = g * s.group_channels();
-                pass.template run<taps>(
-                    dweights + filter, pictures_of(inp, channel, s.height, s.width, s.images),
-                    pictures_of(dout, filter, s.out_height, s.out_width, s.images), workspace, s,
-                    accumulate, stream);
+                const Pictures pictures = {
+                    inp + g * s.group_channels() * index_t(s.height) * s.width * s.images, s.height,
+                    s.width, s.images};
+                const Pictures gradients = {
+                    dout + g * s.group_filters() * index_t(s.out_height) * s.out_width * s.images,
+                    s.out_height, s.out_width, s.images};
+                pass.template run<taps>(dweights + g * s.group_filters(), pictures, gradients,
+                                        workspace, s, accumulate, stream);
             }
         });
     });

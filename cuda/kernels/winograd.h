@@ -5,8 +5,10 @@
 #include "conv_size.h"
 #include "ops.h"
 
-// Whether it is the faster one where it can be had.
-bool winograd_pays(const ConvSize& size);
+// Whether it can be had and is the faster one: forward and for the pictures' gradient, for the
+// weights'.
+bool winograd_pictures_pay(const ConvSize& size);
+bool winograd_weights_pay(const ConvSize& size);
 
 index_t winograd_forward_workspace(const ConvSize& size);
 void winograd_forward(float* out, const float* inp, const float* weights, const float* bias,
