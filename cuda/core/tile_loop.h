@@ -27,46 +27,56 @@ struct alignas(N * sizeof(V) < 16 ? N * sizeof(V) : 16) Run {
     V v[N];
 };
 
-// Row i (of TM) and column group j (of TN / L) of the calling thread, within the block's tile.
+// Where row i (of TM) and column group j (of TN / L) of a thread lie within the block's tile, seen from
+// its first ones.
+template <class Tile>
+__device__ __forceinline__ constexpr int row_from_first(int i) {
+    return i / Tile::CM * (Tile::CM * Tile::TY) + i % Tile::CM;
+}
+
+template <class Tile>
+__device__ __forceinline__ constexpr int column_from_first(int j) {
+    return (j / Tile::CN * (Tile::CN * Tile::TX) + j % Tile::CN) * Tile::L;
+}
+
+// The same within the tile, for the calling thread.
 template <class Tile>
 __device__ __forceinline__ int row_of(int i) {
     const int ty = Tile::threads == 1 ? 0 : int(threadIdx.x) / Tile::TX;
-    return i / Tile::CM * (Tile::CM * Tile::TY) + ty * Tile::CM + i % Tile::CM;
+    return ty * Tile::CM + row_from_first<Tile>(i);
 }
 
 template <class Tile>
 __device__ __forceinline__ int column_of(int j) {
     const int tx = Tile::threads == 1 ? 0 : int(threadIdx.x) % Tile::TX;
-    return (j / Tile::CN * (Tile::CN * Tile::TX) + tx * Tile::CN + j % Tile::CN) * Tile::L;
+    return tx * (Tile::CN * Tile::L) + column_from_first<Tile>(j);
 }
 
-// r += A[rows of pass pm] x B[columns of pass pn], `depth` deep.
-template <class Tile>
-__device__ __forceinline__ void multiply_pass(typename Tile::V (&r)[Tile::RM][Tile::RN], const float* a,
+// r += A[rows of pass pm] x B[columns of pass pn], `depth` deep; of the pass's columns only the first
+// kGroups lane groups.
+template <class Tile, int kGroups>
+__device__ __forceinline__ void multiply_pass(typename Tile::V (&r)[Tile::RM][kGroups], const float* a,
                                               const float* b, int pm, int pn, int depth) {
     using V = typename Tile::V;
-    int a_offset[Tile::RM / Tile::CM], b_offset[Tile::RN / Tile::CN];
-    UNROLL for (int i = 0; i < Tile::RM / Tile::CM; ++i) a_offset[i] =
-        a_index<Tile>(row_of<Tile>(pm * Tile::RM + i * Tile::CM), 0);
-    UNROLL for (int j = 0; j < Tile::RN / Tile::CN; ++j) b_offset[j] =
-        column_of<Tile>(pn * Tile::RN + j * Tile::CN);
+    static_assert(kGroups % Tile::CN == 0, "whole runs");
+    a += a_index<Tile>(row_of<Tile>(pm * Tile::RM), 0);
+    b += column_of<Tile>(pn * Tile::RN);
 
     auto step = [&](int k) {
-        V bv[Tile::RN];
-        UNROLL for (int j = 0; j < Tile::RN; j += Tile::CN) {
+        V bv[kGroups];
+        UNROLL for (int j = 0; j < kGroups; j += Tile::CN) {
+            const float* from = b + k * Tile::stride_b + column_from_first<Tile>(j);
             if constexpr (Tile::CN == 1) {
-                bv[j] = load<V>(b + k * Tile::stride_b + b_offset[j]);
+                bv[j] = load<V>(from);
             } else {
-                using R = Run<V, Tile::CN>;
-                const R run =
-                    *reinterpret_cast<const R*>(b + k * Tile::stride_b + b_offset[j / Tile::CN]);
+                const auto run = *reinterpret_cast<const Run<V, Tile::CN>*>(from);
                 UNROLL for (int c = 0; c < Tile::CN; ++c) bv[j + c] = run.v[c];
             }
         }
         UNROLL for (int i = 0; i < Tile::RM; i += Tile::CM) {
-            const float* from = a + a_offset[i / Tile::CM] + a_index<Tile>(0, k);
+            const float* from = a + a_index<Tile>(row_from_first<Tile>(i), k);
             const auto run = *reinterpret_cast<const Run<float, Tile::CM>*>(from);
-            UNROLL for (int c = 0; c < Tile::CM; ++c) UNROLL for (int j = 0; j < Tile::RN; ++j)
+            UNROLL for (int c = 0; c < Tile::CM; ++c) UNROLL for (int j = 0; j < kGroups; ++j)
                 r[i + c][j] += run.v[c] * bv[j];
         }
     };
@@ -103,14 +113,22 @@ __device__ __forceinline__ void tile_loop(int rows, int columns, int k_begin, in
         load_a(a, k, depth);
         load_b(b, k, depth);
         __syncthreads();
+        auto pass = [&](int pm, int pn, auto groups) {
+            V r[Tile::RM][groups];  // in registers; sums[][] of several passes is in memory
+            UNROLL for (int i = 0; i < Tile::RM; ++i) UNROLL for (int j = 0; j < groups; ++j) r[i][j] =
+                sums[pn][pm][i][j];
+            multiply_pass<Tile>(r, a, b, pm, pn, depth);
+            UNROLL for (int i = 0; i < Tile::RM; ++i) UNROLL for (int j = 0; j < groups; ++j)
+                sums[pn][pm][i][j] = r[i][j];
+        };
         for (int pn = 0; pn < passes_n; ++pn)
             for (int pm = 0; pm < passes_m; ++pm) {
-                V r[Tile::RM][Tile::RN];  // in registers; sums[][] of several passes is in memory
-                UNROLL for (int i = 0; i < Tile::RM; ++i) UNROLL for (int j = 0; j < Tile::RN; ++j)
-                    r[i][j] = sums[pn][pm][i][j];
-                multiply_pass<Tile>(r, a, b, pm, pn, depth);
-                UNROLL for (int i = 0; i < Tile::RM; ++i) UNROLL for (int j = 0; j < Tile::RN; ++j)
-                    sums[pn][pm][i][j] = r[i][j];
+                if constexpr (!Tile::in_registers)
+                    if (columns <= (pn * Tile::RN + 1) * Tile::L) {  // the last ones: one lane group
+                        pass(pm, pn, std::integral_constant<int, 1>());
+                        continue;
+                    }
+                pass(pm, pn, std::integral_constant<int, Tile::RN>());
             }
         __syncthreads();
     }

@@ -68,7 +68,7 @@ struct ForCpu {
     static int least_blocks() { return cuda_on_cpu::core_count(); }  // narrow tiles change no bit
     static constexpr int filter_groups = 2048 / lane_count<V>, filter_blocks = 16;
 #if defined(__AVX512F__)
-    using Conv = Tile<V, 192, 128, 128, 192, 128, 12, 2, 1, 1>;
+    using Conv = Tile<V, 192, 128, 256, 192, 128, 12, 2, 1, 1>;
 #elif defined(__AVX__)
     using Conv = Tile<V, 192, 128, 128, 192, 128, 6, 2, 1, 1>;
 #else
