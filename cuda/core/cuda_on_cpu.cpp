@@ -285,26 +285,76 @@ void check_limits(const Launch& launch) {
         refuse("a block has at most 65536 bytes of shared memory");
 }
 
-// Ties each worker to a core of its own, once. Woken for microseconds at a time, threads otherwise
-// gather on the core that wakes them and take turns. The caller's thread stays free, and so do all
-// where a process uses a part of the cores: another may use the same part.
-void keep_to_own_core() {
+// Keeps each worker on a core of its own, counted from the caller's. Woken for microseconds at a time,
+// threads otherwise gather on the core that wakes them and take turns. The caller's thread stays free;
+// where the system has moved it to a worker's core, the workers move on. All stay free where a process
+// uses a part of the cores: another may use the same part.
+class Places {
+   public:
+    // By the caller, before its workers start.
+    void look() {
 #ifdef __linux__
-    static thread_local bool done = false;
-    const int worker = omp_get_thread_num();
-    if (done || worker == 0) return;
-    done = true;
-    cpu_set_t allowed;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
-    if (core_count() != CPU_COUNT(&allowed)) return;
-    int wanted = worker, cpu = 0;
-    while (!CPU_ISSET(cpu, &allowed) || wanted-- > 0) ++cpu;
-    cpu_set_t own;
-    CPU_ZERO(&own);
-    CPU_SET(cpu, &own);
-    sched_setaffinity(0, sizeof own, &own);
+        const int core = sched_getcpu();
+        if (core == callers_) return;
+        callers_ = core;
+        if (sched_getaffinity(0, sizeof allowed_, &allowed_) != 0) CPU_ZERO(&allowed_);
 #endif
-}
+    }
+    void take(int worker) const {
+#ifdef __linux__
+        static thread_local int counted_from = -1;
+        if (worker == 0 || counted_from == callers_) return;
+        counted_from = callers_;
+        if (core_count() != CPU_COUNT(&allowed_) || !CPU_ISSET(callers_, &allowed_)) return;
+        int core = callers_;
+        for (int left = worker; left > 0; left -= CPU_ISSET(core, &allowed_) ? 1 : 0)
+            core = (core + 1) % CPU_SETSIZE;
+        cpu_set_t own;
+        CPU_ZERO(&own);
+        CPU_SET(core, &own);
+        sched_setaffinity(0, sizeof own, &own);
+#endif
+    }
+
+#ifdef __linux__
+   private:
+    int callers_ = -1;
+    cpu_set_t allowed_;
+#endif
+};
+
+// The blocks of a grid, shared out: each core has a run of them, whose data lie side by side and which
+// it had the last time too, and helps the next cores when it is done.
+class Shares {
+   public:
+    Shares(int64_t blocks, int cores) : shares_(size_t(cores)), step_(blocks / (cores * 32) + 1) {
+        for (int i = 0; i < cores; ++i) {
+            shares_[size_t(i)].next = blocks * i / cores;
+            shares_[size_t(i)].end = blocks * (i + 1) / cores;
+        }
+    }
+    // Calls run(block) until none are left.
+    template <class Run>
+    void work(int core, const Run& run) {
+        for (size_t i = 0; i < shares_.size(); ++i) {
+            Share& share = shares_[(size_t(core) + i) % shares_.size()];
+            for (;;) {
+                const int64_t begin = share.next.fetch_add(step_, std::memory_order_relaxed);
+                if (begin >= share.end) break;
+                for (int64_t block = begin; block < smaller(begin + step_, share.end); ++block)
+                    run(block);
+            }
+        }
+    }
+
+   private:
+    struct alignas(64) Share {  // on a cache line of its own
+        std::atomic<int64_t> next;
+        int64_t end;
+    };
+    std::vector<Share> shares_;
+    int64_t step_;
+};
 
 }  // namespace
 
@@ -312,24 +362,26 @@ void run_grid(const Launch& launch, const std::function<void()>& thread) {
     check_limits(launch);
     const auto blocks = int64_t(volume(launch.grid));
     const Ordering order(uint64_t(blocks), 0);
-    const int cores = int(blocks < core_count() ? blocks : core_count());
-    const auto chunk = int(blocks / (int64_t(cores) * 8) + 1);
+    const int cores = int(smaller(blocks, int64_t(core_count())));
+    Shares shares(blocks, cores);
     std::exception_ptr failure;
     std::mutex mutex;
     std::atomic<bool> failed{false};
+    static thread_local Places places;
+    places.look();
+    const Places& of_caller = places;  // a worker's own `places` are others
 #pragma omp parallel num_threads(cores)
     {
-        keep_to_own_core();
-#pragma omp for schedule(dynamic, chunk)
-        for (int64_t i = 0; i < blocks; ++i) {
-            if (failed.load(std::memory_order_relaxed)) continue;
+        of_caller.take(omp_get_thread_num());
+        shares.work(omp_get_thread_num(), [&](int64_t block) {
+            if (failed.load(std::memory_order_relaxed)) return;
             try {
-                core().run_block(launch, thread, order(uint64_t(i)));
+                core().run_block(launch, thread, order(uint64_t(block)));
             } catch (...) {
                 std::lock_guard<std::mutex> lock(mutex);
                 if (!failed.exchange(true)) failure = std::current_exception();
             }
-        }
+        });
     }
     if (failure) std::rethrow_exception(failure);
 }
