@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import train_sides
+from bench_inference import Nets
 from benchmarking import by_turns, set_threads, torch
 from kernel_cases import Maker
 from train_sides import EAGER, OURS
@@ -39,6 +41,7 @@ KERNELS = {  # of alexnet, one tower
     "fc6a forward + bias": 0.8,
 }
 STEPS = {"alexnet-mini": 1.6, "cifar10": 1.15}  # whole training steps
+INFERENCE = {1: 1.1, 32: 2.0}  # of alexnet, by the number of images
 BATCH = 64
 TRIES, REPEATS = 3, 5
 ADVICE = """\
@@ -102,6 +105,11 @@ def rows(device: Device) -> Iterator[tuple[str, float, Callable[[], float]]]:
     for net, least in STEPS.items():
         sides, _ = train_sides.make(layer_file.load_packaged(net), BATCH, device, [OURS, EAGER])
         yield f"{net} step", least, partial(_ratio, sides, device)
+    nets = Nets(spec, device, max(INFERENCE), with_torch=True, with_onnx=False)
+    for images, least in INFERENCE.items():
+        ours, peer = nets.sides(np.ones((images, *spec.input_shape()), np.float32)).values()
+        measure = partial(_ratio, {OURS: ours, EAGER: peer}, device)
+        yield f"alexnet inference, batch {images}", least, measure
 
 
 def _ratio(sides: dict[str, Callable[[], object]], device: Device) -> float:
