@@ -14,7 +14,6 @@ from functools import partial
 
 import numpy as np
 
-from alexnet_raw import optimizer
 from alexnet_raw.backward_plan import gradient_slot, plan_backward, scratch_slots
 from alexnet_raw.device import Array, Device
 from alexnet_raw.exchange import copy_as_half
@@ -23,6 +22,7 @@ from alexnet_raw.layers.cost import MultiSoftmax
 from alexnet_raw.layers.data import Data
 from alexnet_raw.memory import Memory, Slot
 from alexnet_raw.net_spec import NetSpec
+from alexnet_raw.optimizer import Optimizer
 from alexnet_raw.parameters import Parameter, ParameterSpec
 
 
@@ -100,6 +100,7 @@ class Network:
         self._memory = Memory(batch_size, used)
         self._sites: dict[int, list[Site]] = {}
         self._now: _Pass | None = None
+        self._optimizer = Optimizer()
         self._sites_for(batch_size)
 
     # ---- a pass over the layers
@@ -175,7 +176,7 @@ class Network:
         """One step of gradient descent; progress runs from 0 to 1 over the training."""
         if self._now is None or self._now.learned is None:
             raise RuntimeError("update needs a backward before it")
-        optimizer.step(self._now.learned.values(), progress, self.rate_scale)
+        self._optimizer.step(self._now.learned.values(), progress, self.rate_scale)
 
     # ---- results, on the host
 

@@ -10,6 +10,7 @@ The formulas, naive and in float64, are in `alexnet_raw.reference`, one module p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -25,15 +26,16 @@ _EXPECTED = {
     _BOOL: "True or False",
     str: "a string",
     Neuron: "a Neuron",
+    np.ndarray: "a NumPy array",
 }
 # What each setting of any op must be; bindings check the values.
 _SETTINGS: dict[str, Any] = {
     **dict.fromkeys(("stride", "padding", "groups", "size", "start", "top", "left", "k"), Integral),
     **dict.fromkeys(("seed", "layer", "step"), Integral),
     **dict.fromkeys(("scale", "power", "min_div", "keep", "stdev"), Real),
-    **dict.fromkeys(("rate", "momentum", "decay", "coeff", "least", "most"), Real),
+    **dict.fromkeys(("coeff", "least", "most"), Real),
     **dict.fromkeys(("accumulate", "inverted", "blocked", "center", "centred"), _BOOL),
-    **{"kind": str, "algorithm": str, "neuron": Neuron},
+    **{"kind": str, "algorithm": str, "neuron": Neuron, "values": np.ndarray},
 }
 
 _OPTIONAL = ("bias", "targets", "given")
@@ -53,29 +55,37 @@ def _setting(name: str, key: str, value: Any) -> Any:
     return value
 
 
-def _call(name: str, arrays: dict[str, Array | None], **settings: Any) -> None:
+def _call(name: str, arrays: dict[str, Array | list[Array] | None], **settings: Any) -> None:
     """Runs an op of the extension on the device that all the arrays share."""
     device, owner = None, ""
-    for argument, array in arrays.items():
-        if array is None and argument in _OPTIONAL:
-            continue
-        if not isinstance(array, Array):
-            raise TypeError(
-                f"{name}: {argument} must be an alexnet_raw Array, got {type(array).__name__}: "
-                "make one with Device.upload(...)"
-            )
-        if device is None:
-            device, owner = array.device, argument
-        elif array.device is not device:
-            raise ValueError(
-                f"{name}: {owner} is on {device}, {argument} on {array.device}: exchange one of "
-                "them first, with Array.copy_from"
-            )
-    data = {argument: None if array is None else array.data for argument, array in arrays.items()}
+    for argument, given in arrays.items():
+        for array in given if isinstance(given, list) else [given]:
+            if array is None and argument in _OPTIONAL:
+                continue
+            if not isinstance(array, Array):
+                raise TypeError(
+                    f"{name}: {argument} must be an alexnet_raw Array, got {type(array).__name__}: "
+                    "make one with Device.upload(...)"
+                )
+            if device is None:
+                device, owner = array.device, argument
+            elif array.device is not device:
+                raise ValueError(
+                    f"{name}: {owner} is on {device}, {argument} on {array.device}: exchange one of "
+                    "them first, with Array.copy_from"
+                )
+    data = {argument: _data(given) for argument, given in arrays.items()}
     settings = {key: _setting(name, key, value) for key, value in settings.items()}
     if name.startswith("conv") or name == "bias_backward":
         settings["scratch"] = device.scratch
     getattr(device.module, name)(**data, **settings, stream=device.stream)
+
+
+def _data(given: Array | list[Array] | None) -> Any:
+    """What the extension takes for an argument."""
+    if isinstance(given, list):
+        return [array.data for array in given]
+    return None if given is None else given.data
 
 
 # ---- conv: convolution and its gradients (paper, section 3.5)
@@ -949,25 +959,26 @@ def multi_softmax(
 
 
 def sgd_step(
-    weights: Array,
-    velocity: Array,
-    gradient: Array,
-    *,
-    rate: float,
-    momentum: float,
-    decay: float,
+    weights: Sequence[Array], velocity: Sequence[Array], gradient: Sequence[Array], settings: Array
 ) -> None:
     """velocity = momentum * velocity - rate * decay * weights - rate * gradient; weights += velocity.
 
-    In place, all three of one shape.
+    For many tensors in one launch, in place: the three arrays of each are of one shape. settings
+    (tensors, 3) are its rate, momentum and decay.
     """
-    _call(
-        "sgd_step",
-        {"weights": weights, "velocity": velocity, "gradient": gradient},
-        rate=rate,
-        momentum=momentum,
-        decay=decay,
-    )
+    tensors = {"weights": list(weights), "velocity": list(velocity), "gradient": list(gradient)}
+    _call("sgd_step", {**tensors, "settings": settings})
+
+
+# ---- put: numbers from the host
+
+
+def put(out: Array, *, values: np.ndarray) -> None:
+    """out = values, a few numbers of out's shape, float32 or int32; nobody waits for anything.
+
+    They are taken as they are now, and out changes after the work that its device has been given.
+    """
+    _call("put", {"out": out}, values=values)
 
 
 # ---- limit_norms: the lengths of filters (cuda-convnet's wball and wcNorm)

@@ -2,6 +2,7 @@
 
 #include "../cuda/core/error.h"
 
+#include <algorithm>
 #include <map>
 
 namespace {
@@ -104,8 +105,9 @@ ArrayArgument array_argument(const py::handle& object, const char* name, const c
     return a;
 }
 
-ArrayArgument output(const py::handle& object, const char* name, const std::vector<int>& dimensions) {
-    ArrayArgument a = array_argument(object, name, "float32", dimensions);
+ArrayArgument output(const py::handle& object, const char* name, const std::vector<int>& dimensions,
+                     const char* dtype) {
+    ArrayArgument a = array_argument(object, name, dtype, dimensions);
     if (a.read_only) throw py::value_error(std::string(name) + " is written to, but is read-only");
     return a;
 }
@@ -128,6 +130,13 @@ void check_no_overlap(const ArrayArgument& out, std::initializer_list<const Arra
             throw py::value_error(std::string(out.name) + " and " + other->name +
                                   " overlap in memory: this op cannot work in place");
     }
+}
+
+void check_apart(const std::vector<const ArrayArgument*>& arrays) {
+    auto sorted = arrays;
+    std::stable_sort(sorted.begin(), sorted.end(),
+                     [](auto* a, auto* b) { return a->data_ < b->data_; });
+    for (size_t i = 1; i < sorted.size(); ++i) check_no_overlap(*sorted[i - 1], {sorted[i]});
 }
 
 void check_same_or_apart(const ArrayArgument& a, const ArrayArgument& b) {
@@ -185,7 +194,7 @@ float* scratch_memory(const py::function& scratch, index_t floats) {
     return memory.f32();
 }
 
-void run_on_device([[maybe_unused]] std::initializer_list<const ArrayArgument*> arrays) {
+void run_on_device([[maybe_unused]] const std::vector<const ArrayArgument*>& arrays) {
 #ifdef ALEXNET_RAW_CUDA
     int device = -1;
     const char* first = nullptr;

@@ -37,6 +37,7 @@ class ArrayArgument {
     friend ArrayArgument array_argument(const py::handle&, const char*, const char*,
                                         const std::vector<int>&);
     friend void check_no_overlap(const ArrayArgument&, std::initializer_list<const ArrayArgument*>);
+    friend void check_apart(const std::vector<const ArrayArgument*>&);
 
    private:
     void* data_;
@@ -53,7 +54,7 @@ inline ArrayArgument input(const py::handle& object, const char* name,
 }
 // As input, and writable.
 ArrayArgument output(const py::handle& object, const char* name,
-                     const std::vector<int>& dimensions = {});
+                     const std::vector<int>& dimensions = {}, const char* dtype = "float32");
 
 // The sizes of a (channels, height, width, images) array.
 inline MapSizes map_sizes(const ArrayArgument& array) {
@@ -63,6 +64,7 @@ inline MapSizes map_sizes(const ArrayArgument& array) {
 void check_shape(const ArrayArgument& array, const std::vector<index_t>& wanted, const char* why);
 void check_same_shape(const ArrayArgument& a, const ArrayArgument& b);
 void check_no_overlap(const ArrayArgument& out, std::initializer_list<const ArrayArgument*> others);
+void check_apart(const std::vector<const ArrayArgument*>& arrays);  // that no two overlap
 // For elementwise ops: `a` and `b` may be the same array, but not overlap otherwise.
 void check_same_or_apart(const ArrayArgument& a, const ArrayArgument& b);
 void check_setting(bool ok, const std::string& message);  // ValueError
@@ -79,9 +81,9 @@ PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const 
 float* scratch_memory(const py::function& scratch, index_t floats);
 
 // Runs a launcher on the arrays' device and on `stream`, without the GIL.
-void run_on_device(std::initializer_list<const ArrayArgument*> arrays);
+void run_on_device(const std::vector<const ArrayArgument*>& arrays);
 template <class Launcher>
-void run(std::initializer_list<const ArrayArgument*> arrays, uintptr_t stream, Launcher launcher) {
+void run(const std::vector<const ArrayArgument*>& arrays, uintptr_t stream, Launcher launcher) {
     run_on_device(arrays);
     py::gil_scoped_release release;
     launcher(reinterpret_cast<Stream>(stream));

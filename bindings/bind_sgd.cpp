@@ -4,19 +4,29 @@
 void bind_sgd(py::module_& m) {
     m.def(
         "sgd_step",
-        [](py::object weights_, py::object velocity_, py::object gradient_, float rate, float momentum,
-           float decay, uintptr_t stream) {
-            const auto weights = output(weights_, "weights"), velocity = output(velocity_, "velocity"),
-                       gradient = input(gradient_, "gradient");
-            check_same_shape(velocity, weights);
-            check_same_shape(gradient, weights);
-            check_no_overlap(weights, {&velocity, &gradient});
-            check_no_overlap(velocity, {&gradient});
-            run({&weights, &velocity, &gradient}, stream, [&](Stream s) {
-                sgd_step(weights.f32(), velocity.f32(), gradient.f32(), weights.size(), rate, momentum,
-                         decay, s);
-            });
+        [](const py::list& weights, const py::list& velocity, const py::list& gradient,
+           py::object settings_, uintptr_t stream) {
+            const size_t count = weights.size();
+            check_setting(velocity.size() == count && gradient.size() == count && count > 0,
+                          "weights, velocity and gradient must be equally many, and at least one");
+            const auto settings = input(settings_, "settings", {2});
+            check_shape(settings, {index_t(count), 3}, "rate, momentum and decay of each of weights");
+            std::vector<ArrayArgument> given;
+            std::vector<SgdTensor> tensors;
+            for (size_t i = 0; i < count; ++i) {
+                const auto w = output(weights[i], "weights"), v = output(velocity[i], "velocity"),
+                           g = input(gradient[i], "gradient");
+                check_same_shape(v, w);
+                check_same_shape(g, w);
+                tensors.push_back({w.f32(), v.f32(), g.f32(), int(w.size())});
+                given.insert(given.end(), {w, v, g});
+            }
+            std::vector<const ArrayArgument*> arrays{&settings};
+            for (const ArrayArgument& array : given) arrays.push_back(&array);
+            check_apart(arrays);
+            run(arrays, stream,
+                [&](Stream s) { sgd_step(tensors.data(), int(count), settings.f32(), s); });
         },
-        py::arg("weights"), py::arg("velocity"), py::arg("gradient"), py::kw_only(), py::arg("rate"),
-        py::arg("momentum"), py::arg("decay"), py::arg("stream"));
+        py::arg("weights"), py::arg("velocity"), py::arg("gradient"), py::arg("settings"),
+        py::kw_only(), py::arg("stream"));
 }

@@ -129,5 +129,6 @@ PYBIND11_MODULE(MODULE, m) {
     bind_multi_softmax(m);
     bind_limit_norms(m);
     bind_sgd(m);
+    bind_put(m);
     bind_augment(m);
 }

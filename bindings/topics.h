@@ -29,5 +29,6 @@ void bind_tica(pybind11::module_& m);
 void bind_multi_softmax(pybind11::module_& m);
 void bind_limit_norms(pybind11::module_& m);
 void bind_sgd(pybind11::module_& m);
+void bind_put(pybind11::module_& m);
 void bind_augment(pybind11::module_& m);
 void bind_pictures(pybind11::module_& m);  // the CPU target only

@@ -29,6 +29,7 @@ class Op:
     in_place: tuple[tuple[str, str], ...] = ()  # pairs that may be one array
     any_shape: bool = False
     dtypes: dict[str, type] = None
+    lists: tuple[str, ...] = ()  # arguments that are lists of arrays: here of one
 
     def dtype(self, argument: str) -> type:
         return (self.dtypes or {}).get(argument, np.float32)
@@ -163,11 +164,13 @@ OPS = {
         dtypes=LABELS,
     ),
     "sgd_step": Op(
-        {"weights": A, "velocity": A, "gradient": A},
-        {"rate": 0.1, "momentum": 0.9, "decay": 0.0005},
+        {"weights": A, "velocity": A, "gradient": A, "settings": (1, 3)},
+        {},
         2,
         any_shape=True,
+        lists=("weights", "velocity", "gradient"),
     ),
+    "put": Op({"out": F}, {"values": np.zeros(F, np.float32)}, any_shape=True),
     "augment": Op(
         {
             "out": (3, 4, 5, 2),
@@ -206,9 +209,7 @@ BAD_SETTINGS = {
     "min_div": [0, -1.0, math.nan, math.inf, *NOT_A_NUMBER],
     "stdev": [0, -1.0, math.nan, math.inf, *NOT_A_NUMBER],
     "scale": NOT_A_NUMBER,
-    "rate": NOT_A_NUMBER,
-    "momentum": NOT_A_NUMBER,
-    "decay": NOT_A_NUMBER,
+    "values": [None, 1.0, [[0.0] * 3] * 5, np.zeros((3, 5), "f4"), np.zeros(F)],
     "coeff": NOT_A_NUMBER,
     "least": [-1.0, 2.0, math.nan, math.inf, *NOT_A_NUMBER],
     "most": [-1.0, math.nan, math.inf, *NOT_A_NUMBER],
@@ -244,6 +245,7 @@ def call(
     for argument, value in (changes or {}).items():
         wrap = isinstance(value, (np.ndarray, Fake))
         arrays[argument] = Array(value, cpu) if wrap else value
+    arrays |= {argument: [arrays[argument]] for argument in op.lists}
     getattr(ops, name)(**arrays, **{**op.settings, **(settings or {})})
 
 

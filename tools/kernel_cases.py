@@ -286,9 +286,10 @@ class Maker:
                 w.grad = torch.randn_like(w)
             peer = torch.optim.SGD(weights, lr=0.01, momentum=0.9, weight_decay=5e-4, fused=True).step
 
+        settings = self.device.upload(np.array([(0.01, 0.9, 5e-4)] * len(shapes), np.float32))
+
         def ours():
-            for triple in triples:
-                ops.sgd_step(*triple, rate=0.01, momentum=0.9, decay=5e-4)
+            ops.sgd_step(*zip(*triples, strict=True), settings)
 
         floats = 5 * sum(triple[0].size for triple in triples)
         return Case("all parameters", ours, peer, floats=floats)

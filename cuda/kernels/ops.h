@@ -145,9 +145,17 @@ constexpr int kLargestSet = 32;
 void multi_softmax(float* probs, float* lattice, const float* inp, const int* labels, int classes,
                    int images, int size, Stream stream);
 
-// ---- sgd.cu: momentum and weight decay, in place
-void sgd_step(float* weights, float* velocity, const float* gradient, index_t n, float rate,
-              float momentum, float decay, Stream stream);
+// ---- sgd.cu: momentum and weight decay, of many tensors in place; settings (count, 3) are the rate,
+// the momentum and the decay of each
+struct SgdTensor {
+    float *weights, *velocity;
+    const float* gradient;
+    int n;
+};
+void sgd_step(const SgdTensor* tensors, int count, const float* settings, Stream stream);
+
+// ---- put.cu: n words of 4 bytes from the host, which may change them at once
+void put(uint32_t* out, const uint32_t* values, index_t n, Stream stream);
 
 // ---- limit_norms.cu: the length of each filter, a column of (rows, filters), kept between two limits;
 // centred: its length less its mean
