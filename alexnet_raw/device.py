@@ -8,6 +8,7 @@ device, so that reading another tower's array without an exchange is an error an
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -164,6 +165,8 @@ class Array:
         elif not source.device.is_cuda:
             self.data.set(source.data, stream=stream)
             stream.synchronize()
+        elif source.device is self.device:
+            self.data.data.copy_from_device_async(source.data.data, self.nbytes, stream)
         else:
             ready = source.device._stream.record()
             stream.wait_event(ready)
@@ -182,6 +185,27 @@ class Array:
                 self.data[...] = source.data
 
 
+def read_later(arrays: Sequence[Array]) -> Callable[[], list[np.ndarray]]:
+    """What arrays of one device hold after the work that it has been given so far, once called.
+
+    Nobody waits before the call. Small arrays only: on a GPU they come into pinned memory.
+    """
+    device = arrays[0].device
+    if not device.is_cuda:
+        values = [array.data.copy() for array in arrays]
+        return lambda: values
+    values = [device.pinned(array.shape, array.dtype) for array in arrays]
+    for host, array in zip(values, arrays, strict=True):
+        array.data.data.copy_to_host_async(host.ctypes.data, array.nbytes, device._stream)
+    copied = device._stream.record()
+
+    def read() -> list[np.ndarray]:
+        copied.synchronize()
+        return values
+
+    return read
+
+
 class CopyStream:
     """Copies from the host to a device beside the device's work. On the CPU nothing is copied."""
 
@@ -196,6 +220,7 @@ class CopyStream:
         """A C-contiguous host array on the device, in `memory` of its shape and dtype if given.
 
         The host array must stay as it is until the copies are finished. On the CPU it is the result.
+        Of memory that is not pinned the copy waits for what was sent before, and the host for the copy.
         """
         if not self._device.is_cuda:
             return Array(values, self._device)

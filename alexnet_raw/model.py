@@ -36,8 +36,9 @@ class Model:
         self.crop = input_shape(net.spec)[1]
         self.picture_size = statistics.mean_image.shape[1]
         self._mean = net.input_device.upload(statistics.mean_image)
-        self.uploads = Uploads(net.input_device)
+        self.uploads = Uploads(net.input_device, net.spec.takes_targets)
         self._inputs: dict[int, Array] = {}  # by the number of pictures
+        self._answers: dict[tuple[int, ...], Array] = {}  # labels or targets, by their shape
 
     @property
     def spec(self) -> NetSpec:
@@ -148,6 +149,7 @@ class Model:
         """The net's input (channels, crop, crop, pictures) and the labels, on its input device.
 
         In place of labels the batch's targets (outputs, pictures), where it has and the net takes some.
+        Batches of one size come in the same arrays, wherever their parts were uploaded to.
         """
         device, count = self.net.input_device, len(batch)
         if count not in self._inputs:
@@ -163,9 +165,12 @@ class Model:
             sent["noise"],
             scale=batch.scale,
         )
-        if batch.targets is not None and self.spec.takes_targets:
-            return images, device.upload(batch.targets.T)
-        return images, sent["labels"]
+        given = sent.get("targets", sent["labels"])
+        if given.shape not in self._answers:
+            self._answers[given.shape] = device.empty(given.shape, given.dtype)
+        answers = self._answers[given.shape]
+        answers.copy_from(given)
+        return images, answers
 
     def probabilities(self, batch: data.Batch, views: int = 1) -> np.ndarray:
         """(pictures, outputs) float32; with 10 views the mean over them (paper, section 4.1)."""

@@ -8,14 +8,14 @@ copied back. Every sum has one fixed order, so that results do not depend on the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from alexnet_raw.backward_plan import gradient_slot, plan_backward, scratch_slots
-from alexnet_raw.device import Array, Device
+from alexnet_raw.device import Array, Device, read_later
 from alexnet_raw.exchange import copy_as_half
 from alexnet_raw.layers import Layer, Shape, Site
 from alexnet_raw.layers.cost import MultiSoftmax
@@ -182,20 +182,30 @@ class Network:
 
     def costs(self) -> dict[str, Cost]:
         """Loss and errors of each cost layer, means over the batch of the last forward."""
+        return self.costs_later()()
+
+    def costs_later(self) -> Callable[[], dict[str, Cost]]:
+        """The same of what is the last forward now, once called: nobody waits before."""
         now = self._last()
         if not now.has_labels:
             raise RuntimeError("no cost was computed: give forward the labels")
-        return {
-            site.layer.name: Cost(
-                **{
-                    name: float(site.scratch[name].numpy().mean(dtype=np.float64))
-                    for name in Cost.__annotations__
-                    if name in site.scratch
-                }
-            )
-            for site in now.sites
-            if site.layer.is_cost
+        readings = {}
+        for site in now.sites:
+            if site.layer.is_cost:
+                names = [name for name in Cost.__annotations__ if name in site.scratch]
+                readings[site.layer.name] = names, read_later([site.scratch[name] for name in names])
+
+        def mean(values: np.ndarray) -> float:
+            return float(values.mean(dtype=np.float64))
+
+        return lambda: {
+            layer: Cost(**dict(zip(names, map(mean, read()), strict=True)))
+            for layer, (names, read) in readings.items()
         }
+
+    def counts_errors(self, cost: Layer) -> bool:
+        """Whether a cost layer counts errors, beside its loss."""
+        return "top1" in cost.scratch([self.shapes[name] for name in cost.inputs])
 
     def probabilities(self) -> np.ndarray:
         """(N, outputs) float32, what the first softmax made of the last forward's pictures.

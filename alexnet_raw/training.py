@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 
 from tqdm import tqdm
 
@@ -69,24 +71,40 @@ def _train(run: Run, done: Callable[[list[Record]], bool]) -> int:
 
 
 def _train_epoch(run: Run, interrupts: Interrupts, metrics: Metrics) -> bool:
-    """The rest of the epoch's batches; False if interrupted."""
+    """The rest of the epoch's batches; False if interrupted.
+
+    A GPU is given the next batch before the score of the last one is read, so that it does not wait
+    for the host. Whatever is saved or told of an epoch has all scores in it.
+    """
+    late = int(run.model.net.input_device.is_cuda)  # scores that may be missing meanwhile
     batches = run.model.uploads.ahead(run.train_loader.epoch(run.epoch, run.batch))
+    due: deque[_Trained] = deque()
+
+    def take_in(missing: int) -> None:
+        while len(due) > missing:
+            trained = due.popleft()
+            score = trained.score()
+            run.score.add(score)
+            metrics.batch(trained.step, trained.position, score)
+            if warning := run.guessing and metrics.stuck(trained.step, run.guessing):
+                tqdm.write(f"warning: {warning}", file=sys.stderr)
+
     with _bar(run, "train", run.train_loader, run.score.pictures) as bar, closing(batches):
         while not interrupts.signal:
             began = time.perf_counter()
             batch = next(batches, None)
             run.stall += time.perf_counter() - began
             if batch is None:
+                take_in(0)
                 run.batch = len(run.train_loader)  # broken pictures may have left batches out
                 return True
             score = train_batch(run, batch)
-            run.score.add(score)
-            run.seconds += time.perf_counter() - began
             position = {"epoch": run.epoch + 1, "batch": run.batch, "rate": run.rate}
-            metrics.batch(run.step, position, score)
-            if warning := run.guessing and metrics.stuck(run.step, run.guessing):
-                tqdm.write(f"warning: {warning}", file=sys.stderr)
+            due.append(_Trained(run.step, position, score))
+            take_in(late)
+            run.seconds += time.perf_counter() - began
             if run.save_is_due():
+                take_in(0)
                 run.save()
             bar.set_postfix_str(
                 f"loss {run.score.loss:.3f}, error {run.score.top1:.1%}, "
@@ -94,25 +112,45 @@ def _train_epoch(run: Run, interrupts: Interrupts, metrics: Metrics) -> bool:
                 refresh=False,
             )
             bar.update(len(batch))
+        take_in(0)
     return False
 
 
-def train_batch(run: Run, batch: data.Batch) -> Score:
-    """One step of gradient descent; returns what the net made of the batch before it."""
+@dataclass(frozen=True)
+class _Trained:
+    """A batch that was trained on, whose score is due."""
+
+    step: int
+    position: Record
+    score: Callable[[], Score]
+
+
+def train_batch(run: Run, batch: data.Batch) -> Callable[[], Score]:
+    """One step of gradient descent; returns what tells what the net made of the batch before it.
+
+    That waits for the device, and raises TrainingError where the loss is no longer a number.
+    """
     run.batch = batch.number
     net = run.model.net
+    main = net.spec[net.spec.main_cost]
     net.forward(*run.model.upload(batch), train=True, step=run.step)
     net.backward()
-    cost = net.costs()[net.spec.main_cost]
-    _check_finite(run, cost.loss)
+    costs = net.costs_later()
+    outputs = None if net.counts_errors(main) else net.probabilities()
+    check = partial(_check_finite, run, run.epoch, run.batch, run.rate)
     net.rate_scale = run.rate_scale
     net.update(run.progress)
     run.batch += 1
-    top1, topk = cost.top1, cost.topk
-    if math.isnan(top1):  # it counts no errors: those of the largest outputs, as in evaluation
-        outputs = net.probabilities()
-        top1, topk = (float(errors(outputs, batch.labels, k).mean()) for k in (1, TOP))
-    return Score(cost.loss, top1, topk, len(batch))
+
+    def score() -> Score:
+        cost = costs()[main.name]
+        check(cost.loss)
+        top1, topk = cost.top1, cost.topk
+        if outputs is not None:  # the errors of the largest outputs, as in evaluation
+            top1, topk = (float(errors(outputs, batch.labels, k).mean()) for k in (1, TOP))
+        return Score(cost.loss, top1, topk, len(batch))
+
+    return score
 
 
 def _end_epoch(run: Run, interrupts: Interrupts, metrics: Metrics) -> bool:
@@ -159,20 +197,19 @@ def _validate(run: Run, interrupts: Interrupts) -> Score | None:
 
         score = evaluate(run.model, run.val_loader, tick=tick)
     if score is not None:
-        _check_finite(run, score.loss)
+        _check_finite(run, run.epoch, run.batch, run.rate, score.loss)
     return score
 
 
-def _check_finite(run: Run, loss: float) -> None:
+def _check_finite(run: Run, epoch: int, batch: int, rate: float, loss: float) -> None:
     if math.isfinite(loss):
         return
     kept = "no checkpoint was written yet"
     if run.checkpoint_path.exists():
         kept = f"{run.checkpoint_path} still holds what was saved last"
     raise TrainingError(
-        f"the loss became {loss} in epoch {run.epoch + 1}, batch {run.batch + 1}: the weights ran "
-        f"away. Lower the rate, e.g. --lr {run.rate / 10:.2g} (it is {run.rate:.2g}), or raise "
-        f"--batch-size; {kept}"
+        f"the loss became {loss} in epoch {epoch + 1}, batch {batch + 1}: the weights ran away. Lower "
+        f"the rate, e.g. --lr {rate / 10:.2g} (it is {rate:.2g}), or raise --batch-size; {kept}"
     )
 
 

@@ -1,8 +1,8 @@
 """Batches on their way to a GPU while it computes.
 
 Two sets of device memory are filled by turns: while the net works on one batch, the next is copied by
-a stream of its own, straight from pinned memory (`Device.pinned`) if the loader was given that. On the
-CPU a batch is used where it lies.
+a stream of its own, from pinned memory: that of the loader, if it was given `Device.pinned`, for
+pictures, and for the small fields memory of each set. On the CPU a batch is used where it lies.
 """
 
 from __future__ import annotations
@@ -28,12 +28,17 @@ class _Sent:
 
 
 class Uploads:
-    """Sends batches to a device: each one early with `ahead`, otherwise when it is received."""
+    """Sends batches to a device: each one early with `ahead`, otherwise when it is received.
 
-    def __init__(self, device: Device):
+    targets: send those too, as (outputs, pictures), where batches have some.
+    """
+
+    def __init__(self, device: Device, targets: bool = False):
+        self._device, self._targets = device, targets
         self._copies = CopyStream(device)
         self._turn = 0
         self._memory: tuple[dict, dict] = ({}, {})  # of each set: (field, shape) -> Array
+        self._pinned: tuple[dict, dict] = ({}, {})  # the same on the host, of small fields
         self._sent: list[_Sent | None] = [None, None]
 
     def ahead(self, batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -65,11 +70,26 @@ class Uploads:
         # batch between is not among it yet, so that its work and these copies go on together.
         self._copies.after_work()
         arrays = {}
-        for field in FIELDS:
-            values = np.ascontiguousarray(getattr(batch, field))
+        for field, values in self._values(batch).items():
             memory = self._memory[self._turn].get((field, values.shape))
             arrays[field] = self._copies.send(values, memory)
         if self._copies.uses_memory:
             self._memory[self._turn].update({(f, a.shape): a for f, a in arrays.items()})
         sent = self._sent[self._turn] = _Sent(batch, arrays, self._copies.mark())
         return sent
+
+    def _values(self, batch: Batch) -> dict[str, np.ndarray]:
+        """The fields, C-contiguous, in memory that copies do not wait for."""
+        values = {field: np.ascontiguousarray(getattr(batch, field)) for field in FIELDS}
+        if self._targets and batch.targets is not None:
+            values["targets"] = np.ascontiguousarray(batch.targets.T)
+        if not self._copies.uses_memory:
+            return values
+        pinned = self._pinned[self._turn]
+        for field in values.keys() - {"pictures"}:
+            array = values[field]
+            if (field, array.shape) not in pinned:
+                pinned[field, array.shape] = self._device.pinned(array.shape, array.dtype)
+            np.copyto(pinned[field, array.shape], array)
+            values[field] = pinned[field, array.shape]
+        return values

@@ -3,113 +3,25 @@ may: there need not be a GPU to see that nothing is read too early or overwritte
 
 from __future__ import annotations
 
-import contextlib
-
 import numpy as np
 import pytest
 
-from alexnet_raw import data, device
+from alexnet_raw import data
 from alexnet_raw.device import Device
 from alexnet_raw.uploads import FIELDS, Uploads
-
-
-class Event:
-    def __init__(self, stream, place):
-        self.stream, self.place = stream, place
-
-    @property
-    def happened(self) -> bool:
-        return self.stream.done >= self.place
-
-    def synchronize(self):
-        self.stream.run_to(self.place)
-
-
-class Stream:
-    """Keeps its work until somebody waits; an eager one does whatever does not have to wait."""
-
-    eager = False
-    ptr = 0
-
-    def __init__(self, non_blocking=True):
-        self.work, self.done = [], 0
-
-    def give(self, job):
-        self.work.append(job)
-        while self.eager and self.done < len(self.work):
-            job = self.work[self.done]
-            if isinstance(job, Event) and not job.happened:
-                break
-            self.run_to(self.done + 1)
-
-    def run_to(self, place):
-        while self.done < place:
-            job = self.work[self.done]
-            job.synchronize() if isinstance(job, Event) else job()
-            self.done += 1
-
-    def record(self):
-        return Event(self, len(self.work))
-
-    wait_event = give
-
-    def synchronize(self):
-        self.run_to(len(self.work))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-
-class GpuArray:
-    def __init__(self, shape, dtype):
-        self.values = np.zeros(shape, dtype)
-        self.shape, self.dtype = self.values.shape, self.values.dtype
-
-    def set(self, values, stream):
-        """Reads the host's memory when it runs, and does not keep pictures from being let go."""
-        if values.dtype == np.uint8 and values.ndim == 4:
-            memory = next(m for m in PINNED if values.ctypes.data == address(m))
-            count = values.nbytes
-            read = lambda: np.frombuffer(memory, np.uint8, count).reshape(self.shape)  # noqa: E731
-        else:
-            read = lambda: values  # noqa: E731
-        stream.give(lambda: np.copyto(self.values, read()))
-
-
-PINNED: list[bytearray] = []  # all that was ever given out
-
-
-def address(memory: bytearray) -> int:
-    return np.frombuffer(memory, np.uint8).ctypes.data
-
-
-def pinned(size: int) -> bytearray:
-    PINNED.append(bytearray(size))
-    return PINNED[-1]
-
-
-class Cupy:
-    ndarray = GpuArray
-
-    class cuda:
-        Stream = Stream
-        Device = staticmethod(lambda ordinal: contextlib.nullcontext())
-        alloc_pinned_memory = staticmethod(pinned)
+from tests import cupy_stand_in
 
 
 @pytest.fixture(params=["late", "early"])
 def gpu(request, monkeypatch):
-    monkeypatch.setattr(device, "_extension", lambda name: None)
-    monkeypatch.setattr(device, "_cupy", lambda module, name, ordinal: Cupy)
+    """A device whose work is late, and whose copies are late or early."""
+    cupy_stand_in.install(monkeypatch)
     made = Device("cuda:0")
 
-    class CopyingStream(Stream):
+    class CopyingStream(cupy_stand_in.Stream):
         eager = request.param == "early"
 
-    monkeypatch.setattr(Cupy.cuda, "Stream", CopyingStream)
+    monkeypatch.setattr(cupy_stand_in.Cupy.cuda, "Stream", CopyingStream)
     return made
 
 
@@ -130,7 +42,7 @@ class Numbers:
 
 def work_on(gpu: Device, arrays, seen: list) -> None:
     """What a net would do: read the arrays, some time later."""
-    gpu._stream.give(lambda: seen.append({f: arrays[f].data.values.copy() for f in FIELDS}))
+    gpu._stream.give(lambda: seen.append({f: np.array(arrays[f].data) for f in FIELDS}))
 
 
 @pytest.mark.parametrize("synchronous", [False, True])
@@ -165,7 +77,7 @@ def test_the_next_batch_is_copied_during_the_work(gpu):
     gpu._stream.give(lambda: pytest.fail("the copies waited for this work"))
     following = next(sent for sent in uploads._sent if sent.batch is not first)
     following.filled.synchronize()
-    assert np.all(following.arrays["pictures"].data.values == following.batch.pictures)
+    assert np.all(following.arrays["pictures"].data == following.batch.pictures)
     gpu._stream.work.clear()
 
 
