@@ -128,6 +128,7 @@ def _cuda_devices() -> Iterator[Line]:
             f"usable: {properties['name'].decode()}, {memory:.0f} GiB, sm_{capability}"
             + ("" if capability in built else f" (not among the built: {built})"),
         )
+    yield "cuda graphs", "training steps are recorded, where all devices of a run are one GPU"
 
 
 def _why_no_device() -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from alexnet_raw.backward_plan import gradient_slot, plan_backward, scratch_slots
 from alexnet_raw.device import Array, Device, read_later
+from alexnet_raw.device_numbers import DeviceNumbers
 from alexnet_raw.exchange import copy_as_half
 from alexnet_raw.layers import Layer, Shape, Site
 from alexnet_raw.layers.cost import MultiSoftmax
@@ -24,6 +25,7 @@ from alexnet_raw.memory import Memory, Slot
 from alexnet_raw.net_spec import NetSpec
 from alexnet_raw.optimizer import Optimizer
 from alexnet_raw.parameters import Parameter, ParameterSpec
+from alexnet_raw.recording import Recordings
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Network:
         input_device: where `forward` wants pictures and labels.
         wants_gradient: names of the layers whose outputs get a gradient in `backward`.
         rate_scale: multiplies every learning rate (plateaus, `--lr`); 1 to begin with.
+        recordings: of whole steps, on a GPU.
     """
 
     def __init__(
@@ -101,6 +104,14 @@ class Network:
         self._sites: dict[int, list[Site]] = {}
         self._now: _Pass | None = None
         self._optimizer = Optimizer()
+        used = list(dict.fromkeys(self.places.values()))
+        self._steps = {device: DeviceNumbers(device, (1,), np.int32) for device in used}
+        self._learning = {
+            p.name: p for turn in self._turns for p in self._learns[turn.layer.name].values()
+        }
+        drawing = [layer for layer in self.spec if layer.draws_on_host]
+        refusal = f"{drawing[0].name} of type {drawing[0].type} draws on the host" if drawing else None
+        self.recordings = Recordings(used, refusal)
         self._sites_for(batch_size)
 
     # ---- a pass over the layers
@@ -127,6 +138,8 @@ class Network:
         for layer in self.spec:
             if isinstance(layer, Data):
                 now.outputs[layer.name, self.input_device] = labels if layer.is_labels else images
+        if train:
+            self._set_step(step)
         for site in now.sites:
             inputs = site.layer.inputs
             missing = labels is None and (
@@ -138,6 +151,10 @@ class Network:
             site.train, site.step = train, step
             site.inputs = [self._fetch(name, site) for name in site.layer.inputs]
             site.layer.forward(site)
+
+    def _set_step(self, step: int) -> None:
+        for numbers in self._steps.values():
+            numbers.set(np.array([step], np.uint32).view(np.int32))
 
     def _check_targets(self, outputs: int) -> None:
         """Targets must be as many as the layers that read them have other inputs' outputs."""
@@ -155,7 +172,7 @@ class Network:
         now = self._now
         if now is None or not (now.train and now.has_labels):
             raise RuntimeError("backward needs a forward with train=True and labels before it")
-        now.learned = {}
+        now.has_gradients = True
         for parameter in self.parameters.values():
             parameter.is_begun = False
         sites = {site.layer.name: site for site in now.sites}
@@ -170,13 +187,25 @@ class Network:
             turn.layer.backward(site)
             for route in filter(None, turn.routes):
                 route.deliver(find)
-            now.learned |= {p.name: p for p in site.parameters.values()}
 
     def update(self, progress: float) -> None:
         """One step of gradient descent; progress runs from 0 to 1 over the training."""
-        if self._now is None or self._now.learned is None:
+        if self._now is None or not self._now.has_gradients:
             raise RuntimeError("update needs a backward before it")
-        self._optimizer.step(self._now.learned.values(), progress, self.rate_scale)
+        self._optimizer.step(self._learning.values(), progress, self.rate_scale)
+
+    def train_step(self, images: Array, labels: Array, step: int, progress: float) -> None:
+        """forward, backward and update; on a GPU at little cost for arrays that come again."""
+        self._set_step(step)
+        moving = self._optimizer.set_rates(self._learning.values(), progress, self.rate_scale)
+
+        def work() -> _Pass:
+            self.forward(images, labels, train=True, step=step)
+            self.backward()
+            self.update(progress)
+            return self._now
+
+        self._now = self.recordings.run((images, labels, moving), work)
 
     # ---- results, on the host
 
@@ -237,7 +266,7 @@ class Network:
                 "make the Network with input_gradient=True, of layers that all pass gradients"
             )
         now = self._last()
-        if now.learned is None:
+        if not now.has_gradients:
             raise RuntimeError("input_gradient needs a backward before it")
         return self._memory.array(self._picture_gradient, now.sites[0].images).numpy()
 
@@ -330,6 +359,7 @@ class Network:
             scratch={name: find(slot) for name, slot in scratch.items()},
             constants=self._constants[layer.name],
             seed=self.seed,
+            step_on_device=self._steps[device].array,
         )
 
     def _last(self) -> _Pass:
@@ -383,4 +413,4 @@ class _Pass:
 
     def __post_init__(self) -> None:
         self.outputs: dict[tuple[str, Device], Array | None] = {}
-        self.learned: dict[str, Parameter] | None = None
+        self.has_gradients = False

@@ -10,13 +10,13 @@ The formulas, naive and in float64, are in `alexnet_raw.reference`, one module p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-from alexnet_raw.device import Array
+from alexnet_raw.device import Array, Device
 from alexnet_raw.neuron import IDENT, Neuron
 
 _BOOL = (bool, np.bool_)
@@ -55,37 +55,38 @@ def _setting(name: str, key: str, value: Any) -> Any:
     return value
 
 
-def _call(name: str, arrays: dict[str, Array | list[Array] | None], **settings: Any) -> None:
+def _call(name: str, arrays: dict[str, Array | None], **settings: Any) -> None:
     """Runs an op of the extension on the device that all the arrays share."""
-    device, owner = None, ""
-    for argument, given in arrays.items():
-        for array in given if isinstance(given, list) else [given]:
-            if array is None and argument in _OPTIONAL:
-                continue
-            if not isinstance(array, Array):
-                raise TypeError(
-                    f"{name}: {argument} must be an alexnet_raw Array, got {type(array).__name__}: "
-                    "make one with Device.upload(...)"
-                )
-            if device is None:
-                device, owner = array.device, argument
-            elif array.device is not device:
-                raise ValueError(
-                    f"{name}: {owner} is on {device}, {argument} on {array.device}: exchange one of "
-                    "them first, with Array.copy_from"
-                )
-    data = {argument: _data(given) for argument, given in arrays.items()}
+    if isinstance(step := settings.get("step"), Array):
+        arrays = {**arrays, "step": step}
+        del settings["step"]
+    device = _shared_device(name, arrays.items())
+    data = {argument: None if array is None else array.data for argument, array in arrays.items()}
     settings = {key: _setting(name, key, value) for key, value in settings.items()}
     if name.startswith("conv") or name == "bias_backward":
         settings["scratch"] = device.scratch
     getattr(device.module, name)(**data, **settings, stream=device.stream)
 
 
-def _data(given: Array | list[Array] | None) -> Any:
-    """What the extension takes for an argument."""
-    if isinstance(given, list):
-        return [array.data for array in given]
-    return None if given is None else given.data
+def _shared_device(name: str, arrays: Iterable[tuple[str, Array | None]]) -> Device:
+    """The device of the arrays of an op, each under the name of its argument."""
+    device, owner = None, ""
+    for argument, array in arrays:
+        if array is None and argument in _OPTIONAL:
+            continue
+        if not isinstance(array, Array):
+            raise TypeError(
+                f"{name}: {argument} must be an alexnet_raw Array, got {type(array).__name__}: "
+                "make one with Device.upload(...)"
+            )
+        if device is None:
+            device, owner = array.device, argument
+        elif array.device is not device:
+            raise ValueError(
+                f"{name}: {owner} is on {device}, {argument} on {array.device}: exchange one of "
+                "them first, with Array.copy_from"
+            )
+    return device
 
 
 # ---- conv: convolution and its gradients (paper, section 3.5)
@@ -336,7 +337,7 @@ def neuron_backward(
     )
 
 
-def noisy_relu(out: Array, inp: Array, *, seed: int, layer: int, step: int) -> None:
+def noisy_relu(out: Array, inp: Array, *, seed: int, layer: int, step: int | Array) -> None:
     """out = max(0, inp + noise), noise normal with variance logistic(inp); any shape.
 
     Source: Nair and Hinton, ICML 2010. The gradient is that of relu. Draws depend on (seed, layer,
@@ -631,7 +632,7 @@ def random_pool_forward(
     start: int = 0,
     seed: int,
     layer: int,
-    step: int,
+    step: int | Array,
 ) -> None:
     """out = one pixel of each window, drawn from all of its pixels alike.
 
@@ -659,7 +660,7 @@ def random_pool_backward(
     start: int = 0,
     seed: int,
     layer: int,
-    step: int,
+    step: int | Array,
     accumulate: bool = False,
 ) -> None:
     """dinp (+)= dout at the pixels that `random_pool_forward` took with the same settings."""
@@ -752,7 +753,7 @@ def eltmax_backward(
 # ---- philox: the random numbers behind dropout and augmentation
 
 
-def philox_uniform(out: Array, *, seed: int, layer: int, step: int) -> None:
+def philox_uniform(out: Array, *, seed: int, layer: int, step: int | Array) -> None:
     """out, any shape: element i, in C order, is draw i in [0, 1) of the stream (seed, layer, step).
 
     Seed below 2^64, layer and step below 2^32. The same on every device and for any thread count.
@@ -770,7 +771,7 @@ def dropout_forward(
     keep: float,
     seed: int,
     layer: int,
-    step: int,
+    step: int | Array,
     inverted: bool = False,
 ) -> None:
     """out = inp where draw i of the stream (seed, layer, step) is below keep, else 0; any shape.
@@ -797,7 +798,7 @@ def dropout_backward(
     keep: float,
     seed: int,
     layer: int,
-    step: int,
+    step: int | Array,
     inverted: bool = False,
 ) -> None:
     """dinp = dout through the mask that `dropout_forward` drew for the same settings.
@@ -966,8 +967,11 @@ def sgd_step(
     For many tensors in one launch, in place: the three arrays of each are of one shape. settings
     (tensors, 3) are its rate, momentum and decay.
     """
-    tensors = {"weights": list(weights), "velocity": list(velocity), "gradient": list(gradient)}
-    _call("sgd_step", {**tensors, "settings": settings})
+    tensors = {"weights": weights, "velocity": velocity, "gradient": gradient}
+    named = [(argument, array) for argument, arrays in tensors.items() for array in arrays]
+    device = _shared_device("sgd_step", [*named, ("settings", settings)])
+    data = {argument: [array.data for array in arrays] for argument, arrays in tensors.items()}
+    device.module.sgd_step(**data, settings=settings.data, stream=device.stream)
 
 
 # ---- put: numbers from the host

@@ -63,6 +63,8 @@ class Run:
         self.val_loader = (
             data.Loader(validation, size, crop, train=False, threads=threads) if validation else None
         )
+        if not settings.graphs:
+            model.net.recordings.refusal = "--no-graphs"
         self.rates = weight_rates(model.spec)
         self.origins: list[str] = []  # where the layers' first weights come from, a line for each
         self.epoch = 0  # that is being trained, from 0

@@ -35,6 +35,10 @@ def announcement(run: Run) -> str:
         f"run   {run.folder}: {settings.epochs} epochs of {len(run.train_loader)} batches of "
         f"{settings.batch_size}, seed {settings.seed}",
     ]
+    if all(device.is_cuda for device in run.model.net.devices):
+        refusal = run.model.net.recordings.refusal
+        how = f"not recorded as a CUDA graph: {refusal}" if refusal else "recorded as a CUDA graph"
+        lines.append(f"step  {how}")
     if run.step:
         lines.append(f"resumed in epoch {run.epoch + 1}, after batch {run.batch}")
     return "\n".join(lines)

@@ -47,6 +47,7 @@ class Settings:
     lr: float | None = None  # the largest rate of any weights; None: as the parameter file says
     schedule: str | None = None  # "file": as the parameter file says; "plateau": see plateau.py
     seed: int = 1
+    graphs: bool = True  # record steps as CUDA graphs, on a GPU; changes no bit
     save_every: int = 1  # epochs
     save_minutes: float = 15.0  # between checkpoints within an epoch
     keep: int = 0  # checkpoints of past epochs, besides the newest and the best

@@ -133,13 +133,11 @@ def train_batch(run: Run, batch: data.Batch) -> Callable[[], Score]:
     run.batch = batch.number
     net = run.model.net
     main = net.spec[net.spec.main_cost]
-    net.forward(*run.model.upload(batch), train=True, step=run.step)
-    net.backward()
+    net.rate_scale = run.rate_scale
+    net.train_step(*run.model.upload(batch), step=run.step, progress=run.progress)
     costs = net.costs_later()
     outputs = None if net.counts_errors(main) else net.probabilities()
     check = partial(_check_finite, run, run.epoch, run.batch, run.rate)
-    net.rate_scale = run.rate_scale
-    net.update(run.progress)
     run.batch += 1
 
     def score() -> Score:

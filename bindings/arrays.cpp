@@ -174,7 +174,7 @@ Neuron fused_neuron_argument(const py::tuple& neuron) {
     return f;
 }
 
-PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const py::int_& step) {
+PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const py::object& step) {
     auto number = [](const py::int_& value, const char* name, int bits) {
         const uint64_t n = PyLong_AsUnsignedLongLong(value.ptr());
         const bool fits = !PyErr_Occurred() && (bits == 64 || n >> bits == 0);
@@ -183,8 +183,15 @@ PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const 
                                 " - 1, got " + py::str(value).cast<std::string>());
         return n;
     };
-    return {number(seed, "seed", 64), uint32_t(number(layer, "layer", 32)),
-            uint32_t(number(step, "step", 32))};
+    PhiloxStream draws{number(seed, "seed", 64), uint32_t(number(layer, "layer", 32)), 0};
+    if (py::isinstance<py::int_>(step)) {
+        draws.step = uint32_t(number(step, "step", 32));
+    } else {
+        const ArrayArgument array = array_argument(step, "step", "int32", {1});
+        check_shape(array, {1}, "it is one number");
+        draws.step_in_memory = array.as<uint32_t>();
+    }
+    return draws;
 }
 
 float* scratch_memory(const py::function& scratch, index_t floats) {

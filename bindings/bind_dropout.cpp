@@ -13,7 +13,7 @@ void check_keep(double keep) {
 void bind_dropout(py::module_& m) {
     m.def(
         "dropout_forward",
-        [](py::object out_, py::object inp_, float keep, py::int_ seed, py::int_ layer, py::int_ step,
+        [](py::object out_, py::object inp_, float keep, py::int_ seed, py::int_ layer, py::object step,
            bool inverted, uintptr_t stream) {
             const auto out = output(out_, "out"), inp = input(inp_, "inp");
             check_same_shape(out, inp);
@@ -29,8 +29,8 @@ void bind_dropout(py::module_& m) {
 
     m.def(
         "dropout_backward",
-        [](py::object dinp_, py::object dout_, float keep, py::int_ seed, py::int_ layer, py::int_ step,
-           bool inverted, uintptr_t stream) {
+        [](py::object dinp_, py::object dout_, float keep, py::int_ seed, py::int_ layer,
+           py::object step, bool inverted, uintptr_t stream) {
             const auto dinp = output(dinp_, "dinp"), dout = input(dout_, "dout");
             check_same_shape(dinp, dout);
             check_same_or_apart(dinp, dout);

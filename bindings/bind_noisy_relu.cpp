@@ -4,7 +4,7 @@
 void bind_noisy_relu(py::module_& m) {
     m.def(
         "noisy_relu",
-        [](py::object out_, py::object inp_, py::int_ seed, py::int_ layer, py::int_ step,
+        [](py::object out_, py::object inp_, py::int_ seed, py::int_ layer, py::object step,
            uintptr_t stream) {
             const auto out = output(out_, "out"), inp = input(inp_, "inp");
             check_same_shape(out, inp);

@@ -4,7 +4,7 @@
 void bind_philox(py::module_& m) {
     m.def(
         "philox_uniform",
-        [](py::object out_, py::int_ seed, py::int_ layer, py::int_ step, uintptr_t stream) {
+        [](py::object out_, py::int_ seed, py::int_ layer, py::object step, uintptr_t stream) {
             const auto out = output(out_, "out");
             const PhiloxStream draws = philox_argument(seed, layer, step);
             run({&out}, stream, [&](Stream s) { philox_uniform(out.f32(), out.size(), draws, s); });

@@ -5,7 +5,7 @@ void bind_random_pool(py::module_& m) {
     m.def(
         "random_pool_forward",
         [](py::object out_, py::object inp_, int size, int stride, int start, py::int_ seed,
-           py::int_ layer, py::int_ step, uintptr_t stream) {
+           py::int_ layer, py::object step, uintptr_t stream) {
             const auto out = output(out_, "out", {4}), inp = input(inp_, "inp", {4});
             const PoolSizes sizes =
                 pool_sizes_argument(out, inp, size, stride, start, kLargestRandomPool);
@@ -20,7 +20,7 @@ void bind_random_pool(py::module_& m) {
     m.def(
         "random_pool_backward",
         [](py::object dinp_, py::object dout_, int size, int stride, int start, py::int_ seed,
-           py::int_ layer, py::int_ step, bool accumulate, uintptr_t stream) {
+           py::int_ layer, py::object step, bool accumulate, uintptr_t stream) {
             const auto dinp = output(dinp_, "dinp", {4}), dout = input(dout_, "dout", {4});
             const PoolSizes sizes =
                 pool_sizes_argument(dout, dinp, size, stride, start, kLargestRandomPool);

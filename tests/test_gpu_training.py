@@ -12,6 +12,7 @@ import pytest
 
 from alexnet_raw import run_report, training
 from alexnet_raw.device import parse_devices
+from alexnet_raw.layers import Site
 from alexnet_raw.run import Run
 from alexnet_raw.run_settings import Settings
 from tests import cupy_stand_in, tiny_run
@@ -49,15 +50,32 @@ def train(settings: Settings, folder: Path, devices: str) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("graphs", [True, False])
 @pytest.mark.parametrize("devices", ["cuda:0", "cuda:0,cuda:0", "cuda:0,cuda:1"])
-def test_the_bits_are_those_of_the_cpu(gpu, settings, on_the_cpu, tmp_path, devices):
+def test_a_recorded_training_is_the_same_to_the_bit(
+    gpu, settings, on_the_cpu, tmp_path, devices, graphs
+):
     """Also with validation in between, smaller last batches, and towers that exchange."""
-    same(on_the_cpu, train(settings, tmp_path, devices))
+    same(on_the_cpu, train(replace(settings, graphs=graphs), tmp_path, devices))
+    steps = 2 * 5 - 2  # without the first of each batch size
+    assert counts["graph launches"] == (steps if graphs and devices != "cuda:0,cuda:1" else 0)
 
 
+def test_a_recorded_number_is_seen(gpu, settings, on_the_cpu, tmp_path, monkeypatch):
+    """Such as a step that draws follow: if it were an argument, the stand-in would repeat it."""
+
+    def draws(site: Site) -> dict:
+        return {"seed": site.seed, "layer": site.layer.stream, "step": site.step}
+
+    monkeypatch.setattr(Site, "draws", property(draws))
+    with pytest.raises(AssertionError):
+        same(on_the_cpu, train(settings, tmp_path, "cuda:0"))
+
+
+@pytest.mark.parametrize("graphs", [True, False])
 @pytest.mark.parametrize("devices", ["cuda:0", "cuda:0,cuda:0"])
-def test_steps_neither_allocate_nor_wait(gpu, settings, tmp_path, devices):
-    settings = replace(settings, batch_size=5)
+def test_steps_neither_allocate_nor_wait(gpu, settings, tmp_path, devices, graphs):
+    settings = replace(settings, batch_size=5, graphs=graphs)
     run = Run.start(settings, parse_devices(devices), tmp_path)
     batches = list(run.train_loader.epoch(0))
     before: list[Counter[str]] = []
@@ -75,3 +93,19 @@ def test_steps_neither_allocate_nor_wait(gpu, settings, tmp_path, devices):
             "synchronisations",
             "waits for the step's own work",
         }
+        if graphs:
+            # The pictures' crop; for each device the step and the rates.
+            assert late["launches"] - early["launches"] == 1 + 2 * len(run.model.net.devices)
+            assert late["graph launches"] - early["graph launches"] == 1
+
+
+def test_what_a_run_says(gpu, settings, tmp_path):
+    for devices, graphs, wanted in [
+        ("cuda:0", True, "step  recorded as a CUDA graph"),
+        ("cuda:0", False, "step  not recorded as a CUDA graph: --no-graphs"),
+        ("cuda:0,cuda:1", True, "step  not recorded as a CUDA graph: its devices are several GPUs"),
+    ]:
+        run = Run.start(replace(settings, graphs=graphs), parse_devices(devices), tmp_path / wanted)
+        assert wanted in run_report.announcement(run)
+    on_cpu = Run.start(settings, parse_devices("cpu"), tmp_path / "cpu")
+    assert "graph" not in run_report.announcement(on_cpu)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from alexnet_raw import ops
+from alexnet_raw.device import Device
 from alexnet_raw.reference import philox as reference
 
 # Counter, key, result: the known-answer tests of the authors' Random123 library.
@@ -85,6 +86,42 @@ def test_normal_statistics(rng):
     assert abs((draws**4).mean() - 3) < 5 * np.sqrt(96 / n)
     assert abs((draws[:-1] * draws[1:]).mean()) < 5 * np.sqrt(1 / n)
     np.testing.assert_array_equal(reference.normal(7, 1, 2, 3), reference.normal(8, 1, 2, 3)[:7])
+
+
+DRAWING = {
+    "philox_uniform": ((3, 5, 7, 2),),
+    "noisy_relu": ((3, 5, 7, 2), (3, 5, 7, 2)),
+    "dropout_forward": ((3, 5, 7, 2), (3, 5, 7, 2)),
+    "dropout_backward": ((3, 5, 7, 2), (3, 5, 7, 2)),
+    "random_pool_forward": ((3, 3, 4, 2), (3, 5, 7, 2)),
+    "random_pool_backward": ((3, 5, 7, 2), (3, 3, 4, 2)),
+}
+
+
+@pytest.mark.parametrize("name", DRAWING)
+@pytest.mark.parametrize("step", [0, 5, 2**32 - 1])
+def test_a_step_in_memory_is_as_a_number(guarded, rng, name, step):
+    shape, *inputs = DRAWING[name]
+    inputs = [guarded.inp(rng.standard_normal(shape, np.float32)) for shape in inputs]
+    settings = {"keep": 0.5} if "dropout" in name else {}
+    settings |= {"size": 3, "stride": 2} if "pool" in name else {}
+    in_memory = guarded.inp(np.array([step], np.uint32).view(np.int32))
+    outs = []
+    for given in (step, in_memory):
+        outs.append(guarded.out(*shape))
+        getattr(ops, name)(outs[-1], *inputs, **settings, seed=1, layer=2, step=given)
+    np.testing.assert_array_equal(outs[0].numpy(), outs[1].numpy())
+
+
+def test_a_bad_step_in_memory(guarded):
+    out = guarded.out(4)
+    with pytest.raises(TypeError, match="step must be int32, got float32"):
+        ops.philox_uniform(out, seed=1, layer=2, step=guarded.out(1))
+    with pytest.raises(ValueError, match=r"step \(2,\) int32 must have shape \(1,\)"):
+        ops.philox_uniform(out, seed=1, layer=2, step=guarded.inp(np.zeros(2, np.int32)))
+    other = Device("cpu", 1).upload(np.zeros(1, np.int32))
+    with pytest.raises(ValueError, match="step on cpu"):
+        ops.philox_uniform(out, seed=1, layer=2, step=other)
 
 
 @pytest.mark.parametrize("name", LARGEST)

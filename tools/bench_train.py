@@ -34,6 +34,8 @@ class Profile:
     def __enter__(self) -> Profile:
         device = self._net.devices[0]
         self._module, device.module = device.module, _Timed(device.module, self._record)
+        recordings = self._net.recordings
+        self._refusal, recordings.refusal = recordings.refusal, "each op is timed"
         for layer in self._net.spec:
             layer.forward, layer.backward = map(
                 self._inside, (layer.forward, layer.backward), (layer.name,) * 2
@@ -42,6 +44,7 @@ class Profile:
 
     def __exit__(self, *_: object) -> None:
         self._net.devices[0].module = self._module
+        self._net.recordings.refusal = self._refusal
         for layer in self._net.spec:
             del layer.forward, layer.backward
 

@@ -73,9 +73,7 @@ class Ours:
         self._step = 0
 
     def __call__(self) -> float:
-        self.net.forward(*self._batch, train=True, step=self._step)
-        self.net.backward()
-        self.net.update(progress=0)
+        self.net.train_step(*self._batch, step=self._step, progress=0)
         self._step += 1
         return next(iter(self.net.costs().values())).loss
 

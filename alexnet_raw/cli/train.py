@@ -61,7 +61,7 @@ FIXED = {  # what a resumed run keeps
 }
 
 CHANGEABLE = (  # settings that a resumed run may change
-    *("epochs", "lr", "schedule", "data"),
+    *("epochs", "lr", "schedule", "data", "graphs"),
     *("save_every", "save_minutes", "keep", "tensorboard", "show_weights"),
 )
 
@@ -149,6 +149,12 @@ def add(command: argparse.ArgumentParser) -> None:
     where = command.add_argument_group("where")
     options.add_machine(where)
     where.add_argument(
+        "--graphs",
+        action=argparse.BooleanOptionalAction,
+        help="record training steps as CUDA graphs, where all devices are one GPU: a step is then one "
+        "launch instead of hundreds (default: yes; results are the same to the bit)",
+    )
+    where.add_argument(
         "--output",
         metavar="DIR",
         type=Path,
@@ -197,7 +203,7 @@ def add(command: argparse.ArgumentParser) -> None:
         const="",
         help="go on with this run (its folder or its checkpoint; without a value: the newest under "
         "runs/). Its settings are kept; --epochs, --lr, --schedule, --data, --devices, --threads, "
-        "--save-every, --save-minutes, --keep, --tensorboard and --show-weights may change",
+        "--graphs, --save-every, --save-minutes, --keep, --tensorboard and --show-weights may change",
     )
 
 

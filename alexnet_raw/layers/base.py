@@ -47,6 +47,7 @@ class Layer:
     saves_constants: bool = False  # its constants do not follow from the seed
     takes_targets: ClassVar[bool] = False  # in place of labels, (outputs, images)
     is_cost: ClassVar[bool] = False  # backward starts here
+    draws_on_host: ClassVar[bool] = False  # what forward launches differs from step to step
     fuses: tuple[str, ...] = ()  # kinds of `neuron=` that the layer applies itself
     channels: int | list[int] | None = None  # of its inputs, where its file says so
 
@@ -178,11 +179,12 @@ class Site:
     fused_cost: tuple[Array, float] | None = None  # labels or targets, and coeff, of the cost above
     train: bool = False
     step: int = 0
+    step_on_device: Array | None = None
 
     @property
-    def draws(self) -> dict[str, int]:
+    def draws(self) -> dict[str, int | Array]:
         """The stream of random numbers of this layer and step, as ops take it."""
-        return {"seed": self.seed, "layer": self.layer.stream, "step": self.step}
+        return {"seed": self.seed, "layer": self.layer.stream, "step": self.step_on_device}
 
     def value(self, name: str) -> Array:
         return self.parameters[name].value

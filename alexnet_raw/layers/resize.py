@@ -102,6 +102,8 @@ class RandomScale(ResizingLayer):
     larger, then the place. Testing takes the middle of the picture as it is.
     """
 
+    draws_on_host = True
+
     def __init__(self, keys: Keys, params: Keys):
         super().__init__(keys, params)
         self.largest = keys.number("maxScale")

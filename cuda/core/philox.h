@@ -13,7 +13,14 @@
 struct PhiloxStream {
     uint64_t seed;
     uint32_t layer, step;
+    const uint32_t* step_in_memory = nullptr;  // where it stands instead, once the kernel runs
 };
+
+// A kernel's own copy of its argument, whose step is known.
+__device__ __forceinline__ PhiloxStream of_this_step(PhiloxStream stream) {
+    if (stream.step_in_memory) stream.step = *stream.step_in_memory;
+    return stream;
+}
 
 struct PhiloxWords {
     uint32_t word[4];

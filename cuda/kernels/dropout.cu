@@ -12,7 +12,8 @@
 
 template <class T>
 __global__ void dropout_kernel(float* out, const float* inp, index_t n, float keep, float scale,
-                               PhiloxStream draws) {
+                               PhiloxStream stream) {
+    const PhiloxStream draws = of_this_step(stream);
     using V = typename T::V;
     for_each_lanes<T>(n, [&](index_t i, index_t count) {
         const V kept = load<V>(inp + i, count) * scale;

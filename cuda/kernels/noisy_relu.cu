@@ -8,7 +8,8 @@
 #include "ops.h"
 
 template <class T>
-__global__ void noisy_relu_kernel(float* out, const float* inp, index_t n, PhiloxStream draws) {
+__global__ void noisy_relu_kernel(float* out, const float* inp, index_t n, PhiloxStream stream) {
+    const PhiloxStream draws = of_this_step(stream);
     using V = typename T::V;
     for_each_lanes<T>(n, [&](index_t i, index_t count) {
         const V x = load<V>(inp + i, count), one = splat<V>(1.f);

@@ -7,7 +7,8 @@
 #include "ops.h"
 
 template <class T>
-__global__ void philox_uniform_kernel(float* out, index_t n, PhiloxStream draws) {
+__global__ void philox_uniform_kernel(float* out, index_t n, PhiloxStream stream) {
+    const PhiloxStream draws = of_this_step(stream);
     using V = typename T::V;
     for_each_lanes<T>(
         n, [&](index_t i, index_t count) { store(out + i, uniform_lanes<V>(draws, i), count); });

@@ -25,8 +25,9 @@ __device__ __forceinline__ V taken(const PhiloxStream& draws, index_t element, i
 
 template <class T>
 __global__ void random_pool_forward_kernel(float* __restrict__ out, const float* __restrict__ inp,
-                                           PoolSizes s, PixelMap<T> outputs, PhiloxStream draws) {
+                                           PoolSizes s, PixelMap<T> outputs, PhiloxStream stream) {
     using V = typename T::V;
+    const PhiloxStream draws = of_this_step(stream);
     constexpr int L = lane_count<V>;
     outputs.for_each_chunk([&](int channel, int y, int x, int image, int count) {
         const Range rows = window(s, y, s.height), columns = window(s, x, s.width);
@@ -52,8 +53,9 @@ __global__ void random_pool_forward_kernel(float* __restrict__ out, const float*
 template <class T>
 __global__ void random_pool_backward_kernel(float* __restrict__ dinp, const float* __restrict__ dout,
                                             PoolSizes s, PixelMap<T> inputs, Divisor stride,
-                                            PhiloxStream draws, bool accumulate) {
+                                            PhiloxStream stream, bool accumulate) {
     using V = typename T::V;
+    const PhiloxStream draws = of_this_step(stream);
     constexpr int L = lane_count<V>;
     inputs.for_each_chunk([&](int channel, int y, int x, int image, int count) {
         const Range rows = windows_with(s, stride, y, s.outputs_y);
