@@ -15,7 +15,8 @@ from functools import partial
 import numpy as np
 
 from alexnet_raw.backward_plan import gradient_slot, plan_backward, scratch_slots
-from alexnet_raw.device import Array, Device, read_later
+from alexnet_raw.costs import Cost, read_costs
+from alexnet_raw.device import Array, Device
 from alexnet_raw.device_numbers import DeviceNumbers
 from alexnet_raw.exchange import copy_as_half
 from alexnet_raw.layers import Layer, Shape, Site
@@ -26,15 +27,6 @@ from alexnet_raw.net_spec import NetSpec
 from alexnet_raw.optimizer import Optimizer
 from alexnet_raw.parameters import Parameter, ParameterSpec
 from alexnet_raw.recording import Recordings
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Means over a batch: the loss (log loss in nats), and errors between 0 and 1 where it has them."""
-
-    loss: float
-    top1: float = math.nan
-    topk: float = math.nan
 
 
 class Network:
@@ -218,19 +210,7 @@ class Network:
         now = self._last()
         if not now.has_labels:
             raise RuntimeError("no cost was computed: give forward the labels")
-        readings = {}
-        for site in now.sites:
-            if site.layer.is_cost:
-                names = [name for name in Cost.__annotations__ if name in site.scratch]
-                readings[site.layer.name] = names, read_later([site.scratch[name] for name in names])
-
-        def mean(values: np.ndarray) -> float:
-            return float(values.mean(dtype=np.float64))
-
-        return lambda: {
-            layer: Cost(**dict(zip(names, map(mean, read()), strict=True)))
-            for layer, (names, read) in readings.items()
-        }
+        return read_costs(site for site in now.sites if site.layer.is_cost)
 
     def counts_errors(self, cost: Layer) -> bool:
         """Whether a cost layer counts errors, beside its loss."""

@@ -3,6 +3,8 @@ may: there need not be a GPU to see that nothing is read too early or overwritte
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -79,6 +81,20 @@ def test_the_next_batch_is_copied_during_the_work(gpu):
     following.filled.synchronize()
     assert np.all(following.arrays["pictures"].data == following.batch.pictures)
     gpu._stream.work.clear()
+
+
+def test_targets_come_as_outputs_by_pictures(gpu):
+    first, *others = data.Loader(Numbers(), 4, 3, seed=1, allocate=gpu.pinned).epoch(0)
+    targets = np.arange(len(first) * 5, dtype=np.float32).reshape(len(first), 5)
+    uploads = Uploads(gpu, targets=True)
+    cupy_stand_in.counts.clear()
+    for sign in (1, -1, 1):
+        sent = uploads.receive(replace(first, targets=sign * targets))["targets"]
+        gpu._stream.run_to(len(gpu._stream.work))
+        np.testing.assert_array_equal(sent.data, sign * targets.T)
+    assert cupy_stand_in.counts["synchronisations"] == 0
+    assert "targets" not in uploads.receive(others[0])
+    assert "targets" not in Uploads(gpu).receive(replace(first, targets=targets))
 
 
 def test_leaving_closes_the_loader():
