@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter, deque
 from dataclasses import replace
 from itertools import pairwise
@@ -13,11 +14,11 @@ import pytest
 from alexnet_raw import run_report, training
 from alexnet_raw.device import parse_devices
 from alexnet_raw.layers import Site
-from alexnet_raw.run import Run
+from alexnet_raw.run import Run, TrainingError
 from alexnet_raw.run_settings import Settings
 from tests import cupy_stand_in, tiny_run
 from tests.cupy_stand_in import Stream, counts
-from tests.test_training import same
+from tests.test_training import interrupt, same
 
 
 @pytest.fixture(params=["late", "early"])
@@ -109,3 +110,24 @@ def test_what_a_run_says(gpu, settings, tmp_path):
         assert wanted in run_report.announcement(run)
     on_cpu = Run.start(settings, parse_devices("cpu"), tmp_path / "cpu")
     assert "graph" not in run_report.announcement(on_cpu)
+
+
+@pytest.mark.parametrize("stop", [3, 5, 8])
+def test_interrupted_and_resumed(gpu, settings, on_the_cpu, tmp_path, monkeypatch, stop):
+    """What is saved has the score of the last batch, although it comes late."""
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt(Run.start(settings, parse_devices("cuda:0"), tmp_path), stop, signal.SIGTERM, patch)
+    assert training.train(Run.resume(tmp_path, parse_devices("cuda:0"))) == 0
+    same(on_the_cpu, tmp_path)
+
+
+def test_a_loss_that_is_not_a_number(gpu, settings, tmp_path):
+    """It is noticed a batch later, but before anything is saved, and the batch is named that had it."""
+    messages = []
+    for device in ("cpu", "cuda:0"):
+        run = Run.start(replace(settings, lr=1e12), parse_devices(device), tmp_path / device)
+        with pytest.raises(TrainingError, match="the loss became") as error:
+            training.train(run)
+        messages.append(str(error.value))
+        assert not run.checkpoint_path.exists()
+    assert messages[0] == messages[1]
