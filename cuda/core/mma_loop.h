@@ -30,7 +30,7 @@ template <int kWarpsM, int kWarpsN, int kRows, int kColumns, int kDepth, int kSt
 struct MmaTile {
     static constexpr int L = 1;  // lanes of its loaders, as in tuning.h
     static constexpr int fragments_m = kRows, fragments_n = kColumns;
-    static constexpr int WM = 16 * kRows, WN = 8 * kColumns, warps_n = kWarpsN;
+    static constexpr int WM = 16 * kRows, WN = 8 * kColumns, warps_m = kWarpsM, warps_n = kWarpsN;
     static constexpr int BM = kWarpsM * WM, BN = kWarpsN * WN, BK = kDepth, stages = kStages;
     static constexpr int threads = 32 * kWarpsM * kWarpsN;
     static constexpr bool in_registers = true;
@@ -46,8 +46,10 @@ struct MmaTile {
 
 // Multiplies and hands the result on.
 //   load_a(a, k), load_b(b, k)          start the copies of a step, from depth k on; zeros outside
-//   finish(row, column, first, second)  takes two neighbours of a row of C, at this place of the tile
-template <class Precision, class Tile, class A, class B, class LoadA, class LoadB, class Finish>
+//   finish(row, column, value)          takes the element of C at this place of the tile
+// Neighbouring threads finish neighbours of a row or, if kByColumns, of a column.
+template <class Precision, class Tile, class A, class B, bool kByColumns, class LoadA, class LoadB,
+          class Finish>
 __device__ __forceinline__ void mma_loop(int k_begin, int k_end, const LoadA& load_a,
                                          const LoadB& load_b, const Finish& finish) {
     constexpr int kStep = kSliceDepth * Precision::slices;
@@ -98,9 +100,20 @@ __device__ __forceinline__ void mma_loop(int k_begin, int k_end, const LoadA& lo
         stage = (stage + 1) % Tile::stages;
     }
 
-    UNROLL_ON_GPU for (int i = 0; i < Tile::fragments_m; ++i)
+    // Through shared memory, 16 rows of each warp at a time: from lanes' places to memory's order.
+    constexpr int kRows = 16 * Tile::warps_m, kPitch = Tile::BN + 4;
+    static_assert(kRows * kPitch <= Tile::stages * (A::floats + B::floats), "the stages' memory");
+    UNROLL_ON_GPU for (int i = 0; i < Tile::fragments_m; ++i) {
+        __syncthreads();  // all have read what lies there
         UNROLL_ON_GPU for (int j = 0; j < Tile::fragments_n; ++j)
-            UNROLL_ON_GPU for (int h = 0; h < 2; ++h)
-                finish(m0 + i * 16 + lane.g + 8 * h, n0 + j * 8 + 2 * lane.t, sums[i][j][2 * h],
-                       sums[i][j][2 * h + 1]);
+            UNROLL_ON_GPU for (int r = 0; r < 4; ++r)
+                shared[(m0 / Tile::WM * 16 + lane.g + r / 2 * 8) * kPitch + n0 + j * 8 + 2 * lane.t +
+                       r % 2] = sums[i][j][r];
+        __syncthreads();
+        for (int e = int(threadIdx.x); e < kRows * Tile::BN; e += Tile::threads) {
+            const int row = kByColumns ? e % kRows : e / Tile::BN;
+            const int column = kByColumns ? e / kRows : e % Tile::BN;
+            finish(row / 16 * Tile::WM + i * 16 + row % 16, column, shared[row * kPitch + column]);
+        }
+    }
 }

@@ -29,20 +29,6 @@ __device__ __forceinline__ void for_each_run(const Visit& visit) {
     }
 }
 
-// The two neighbours that a lane has, into memory where they are `apart`; `count` of them are inside.
-template <int kRun>
-__device__ __forceinline__ void store_pair(float* p, index_t apart, float first, float second,
-                                           int count, int row, const Epilogue& epilogue) {
-    const float a = count > 0 ? epilogue(first, p, 1, row) : 0.f;
-    const float b = count > 1 ? epilogue(second, p + apart, 1, row) : 0.f;
-    if (kRun > 1 && apart == 1 && count > 1) {
-        *reinterpret_cast<Run<float, 2>*>(p) = {{a, b}};
-    } else {
-        if (count > 0) p[0] = a;
-        if (count > 1) p[apart] = b;
-    }
-}
-
 template <class Precision, class Tile, int kRun>
 __global__ void __launch_bounds__(Tile::threads)
     conv_mma_forward_kernel(float* out, index_t part_stride, const float* inp, const float* weights,
@@ -73,13 +59,13 @@ __global__ void __launch_bounds__(Tile::threads)
     };
     const int plane = columns.count;
     float* to = out + blockIdx.z * part_stride + index_t(group) * group_filters * plane;
-    mma_loop<Precision, Tile, A, B>(
-        tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, float first, float second) {
-            if (m >= tile.rows) return;
-            const int row = tile.m + m;
-            store_pair<kRun>(to + index_t(row) * plane + tile.n + n, 1, first, second, tile.columns - n,
-                             group * group_filters + row, epilogue);
-        });
+    mma_loop<Precision, Tile, A, B, false>(tile.k_begin, tile.k_end, load_a, load_b,
+                                           [&](int m, int n, float sum) {
+                                               if (m >= tile.rows || n >= tile.columns) return;
+                                               const int row = tile.m + m;
+                                               float* p = to + index_t(row) * plane + tile.n + n;
+                                               *p = epilogue(sum, p, 1, group * group_filters + row);
+                                           });
 }
 
 template <class Precision, class Tile, int kRun>
@@ -117,18 +103,14 @@ __global__ void __launch_bounds__(Tile::threads)
     float* to = dinp + blockIdx.z * part_stride +
                 index_t(group) * s.group_channels() * s.height * s.width * s.images;
     const Pictures phases = {to, s.height, s.width, s.images};
-    mma_loop<Precision, Tile, A, B>(
-        tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, float first, float second) {
-            const int count = tile.columns - n;
-            if (m >= tile.rows || count <= 0) return;
-            float* channel = to + index_t(tile.m + m) * phases.plane();
-            if (s.stride == 1)
-                return store_pair<kRun>(channel + tile.n + n, 1, first, second, count, 0, epilogue);
-            for (int i = 0; i < smaller(2, count); ++i) {
-                const Places<float> at(columns, tile.n + n + i, phases, s.stride, phase.y, phase.x);
-                float* p = channel + at.offset;
-                *p = epilogue(i ? second : first, p, 1, 0);
-            }
+    mma_loop<Precision, Tile, A, B, false>(
+        tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, float sum) {
+            if (m >= tile.rows || n >= tile.columns) return;
+            int at = tile.n + n;
+            if (s.stride > 1)
+                at = Places<float>(columns, at, phases, s.stride, phase.y, phase.x).offset;
+            float* p = to + index_t(tile.m + m) * phases.plane() + at;
+            *p = epilogue(sum, p, 1, 0);
         });
 }
 
@@ -165,14 +147,12 @@ __global__ void __launch_bounds__(Tile::threads)
         }
     };
     float* to = dweights + blockIdx.z * part_stride + group * group_filters;
-    mma_loop<Precision, Tile, A, B>(
-        tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, float first, float second) {
-            if (m >= tile.rows) return;
-            for (int i = 0; i < smaller(2, tile.columns - n); ++i) {
-                const PatchRow row = taps(tile.n + n + i);
-                float* p = to + index_t(row.channel * tap_count + row.tap) * s.filters + tile.m + m;
-                *p = epilogue(i ? second : first, p, 1, 0);
-            }
+    mma_loop<Precision, Tile, A, B, true>(
+        tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, float sum) {
+            if (m >= tile.rows || n >= tile.columns) return;
+            const PatchRow row = taps(tile.n + n);
+            float* p = to + index_t(row.channel * tap_count + row.tap) * s.filters + tile.m + m;
+            *p = epilogue(sum, p, 1, 0);
         });
 }
 
