@@ -72,6 +72,8 @@ def _call(name: str, arrays: dict[str, Array | None], **settings: Any) -> None:
                 "them first, with Array.copy_from"
             )
     data = {argument: None if array is None else array.data for argument, array in arrays.items()}
+    if settings.get("precision", "") is None:
+        settings["precision"] = device.precision
     settings = {key: _setting(name, key, value) for key, value in settings.items()}
     if name.startswith("conv") or name == "bias_backward":
         settings["scratch"] = device.scratch
@@ -93,7 +95,7 @@ def conv_forward(
     neuron: Neuron = IDENT,
     accumulate: bool = False,
     algorithm: str = "auto",
-    precision: str = "fp32",
+    precision: str | None = None,
 ) -> None:
     """out = f(weights * inp + bias), or f(out + weights * inp + bias) with ``accumulate``.
 
@@ -114,6 +116,7 @@ def conv_forward(
             or 7 bits behind the point first and multiply on tensor cores (compute capability 8.0 or
             newer; on the CPU slowly, for tests). Sums, bias and neuron are float32 always, and so is
             everything of a fully-connected layer on up to 8 images, which waits for memory alone.
+            None: the device's.
     """
     _call(
         "conv_forward",
@@ -138,7 +141,7 @@ def conv_backward_data(
     groups: int = 1,
     accumulate: bool = False,
     algorithm: str = "auto",
-    precision: str = "fp32",
+    precision: str | None = None,
 ) -> None:
     """The gradient of the input, from that of the output before the neuron.
 
@@ -166,7 +169,7 @@ def conv_backward_weights(
     groups: int = 1,
     accumulate: bool = False,
     algorithm: str = "auto",
-    precision: str = "fp32",
+    precision: str | None = None,
 ) -> None:
     """The gradient of the weights, summed over the images; shapes and settings are those of
     `conv_forward`."""

@@ -64,7 +64,7 @@ def test_forward(guarded, case, precision, accumulate):
     was, rounded = case["dout"], PRECISIONS[precision]
     out = guarded.inp(was) if accumulate else guarded.out(*was.shape)
     args = [case[name] for name in ("inp", "weights", "bias")]
-    how = {**case["settings"], "precision": precision}
+    how = {**case["settings"], "precision": precision, "algorithm": "direct"}
     ops.conv_forward(out, *map(guarded.inp, args), neuron=RELU, accumulate=accumulate, **how)
     inp, weights, bias = args
     want = reference.forward(rounded(inp), rounded(weights), bias, **case["settings"], neuron=IDENT)
@@ -76,7 +76,7 @@ def test_backward_data(guarded, case, precision, rng, accumulate):
     was, rounded = rng.standard_normal(case["inp"].shape, np.float32), PRECISIONS[precision]
     dinp = guarded.inp(was) if accumulate else guarded.out(*was.shape)
     dout, weights = case["dout"], case["weights"]
-    how = {**case["settings"], "precision": precision}
+    how = {**case["settings"], "precision": precision, "algorithm": "direct"}
     ops.conv_backward_data(dinp, guarded.inp(dout), guarded.inp(weights), accumulate=accumulate, **how)
     want = reference.backward_data(rounded(dout), rounded(weights), was.shape, **case["settings"])
     assert_close(dinp, want + was if accumulate else want)
@@ -87,7 +87,7 @@ def test_backward_weights(guarded, case, precision, rng, accumulate):
     was, rounded = rng.standard_normal(case["weights"].shape, np.float32), PRECISIONS[precision]
     dweights = guarded.inp(was) if accumulate else guarded.out(*was.shape)
     inp, dout = case["inp"], case["dout"]
-    how = {**case["settings"], "precision": precision}
+    how = {**case["settings"], "precision": precision, "algorithm": "direct"}
     ops.conv_backward_weights(
         dweights, guarded.inp(inp), guarded.inp(dout), accumulate=accumulate, **how
     )
