@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+PRECISIONS = ("fp32", "tf32", "bf16")  # of products: see Device.precision
 ALIGNMENT = 64  # bytes, of all arrays on the CPU: a cache line, and its widest vector
 
 
@@ -28,6 +29,8 @@ class Device:
         index: position in the list that `parse_devices` returned; the ``gpu=`` of layer files.
         module: the extension whose kernels run here.
         stream: the handle that ops pass to kernels (0 on the CPU).
+        precision: how convolutions and fully-connected layers multiply where an op is not told:
+            "fp32", or rounded to "tf32" or "bf16" on tensor cores (`set_precision`).
     """
 
     def __init__(self, name: str, index: int = 0):
@@ -41,6 +44,7 @@ class Device:
         self.is_cuda = kind == "cuda"
         self.module = _extension("_cuda" if self.is_cuda else "_cpu")
         self.stream = 0
+        self.precision = "fp32"
         self._scratch: Array | None = None
         if self.is_cuda:
             self._cupy = _cupy(self.module, name, self.ordinal)
@@ -50,6 +54,13 @@ class Device:
 
     def __repr__(self) -> str:
         return f"{self.name} (#{self.index})"
+
+    @property
+    def has_tensor_cores(self) -> bool:
+        """Whether it multiplies TF32 and bfloat16 faster than float32."""
+        if not self.is_cuda:
+            return False
+        return int(self._cupy.cuda.Device(self.ordinal).compute_capability) >= 80
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any = np.float32) -> Array:
         """An array with undefined contents."""
@@ -234,6 +245,24 @@ def parse_devices(text: str) -> list[Device]:
     if not all(names):
         raise ValueError(f"devices '{text}': an entry is empty; write for example cpu,cpu")
     return [Device(name, index) for index, name in enumerate(names)]
+
+
+def set_precision(devices: list[Device], precision: str) -> None:
+    """Lets the devices multiply in this precision, one of `PRECISIONS`.
+
+    Raises:
+        ValueError: there is no such precision.
+        DeviceError: a device has no tensor cores for it.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision '{precision}' is not known: use {', '.join(PRECISIONS)}")
+    for device in devices:
+        if precision != "fp32" and not device.has_tensor_cores:
+            raise DeviceError(
+                f"precision {precision} needs tensor cores, those of a GPU of compute capability 8.0 "
+                f"or newer, but {device.name} has none: use fp32"
+            )
+        device.precision = precision
 
 
 def _aligned(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:

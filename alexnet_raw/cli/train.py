@@ -61,7 +61,7 @@ FIXED = {  # what a resumed run keeps
 }
 
 CHANGEABLE = (  # settings that a resumed run may change
-    *("epochs", "lr", "schedule", "data"),
+    *("epochs", "lr", "schedule", "data", "precision"),
     *("save_every", "save_minutes", "keep", "tensorboard", "show_weights"),
 )
 
@@ -197,7 +197,7 @@ def add(command: argparse.ArgumentParser) -> None:
         const="",
         help="go on with this run (its folder or its checkpoint; without a value: the newest under "
         "runs/). Its settings are kept; --epochs, --lr, --schedule, --data, --devices, --threads, "
-        "--save-every, --save-minutes, --keep, --tensorboard and --show-weights may change",
+        "--precision, --save-every, --save-minutes, --keep, --tensorboard, --show-weights may change",
     )
 
 
