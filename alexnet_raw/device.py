@@ -90,6 +90,11 @@ class Device:
         if self.is_cuda:
             self._stream.synchronize()
 
+    def _mark(self, stream: Any) -> Any:
+        """An event behind the work that a stream of this GPU has been given."""
+        with self._cupy.cuda.Device(self.ordinal):  # a stream records events of its own GPU only
+            return stream.record()
+
 
 class Array:
     """A C-contiguous array on one logical device.
@@ -165,10 +170,9 @@ class Array:
             self.data.set(source.data, stream=stream)
             stream.synchronize()
         else:
-            ready = source.device._stream.record()
-            stream.wait_event(ready)
+            stream.wait_event(source.device._mark(source.device._stream))
             self.data.data.copy_from_device_async(source.data.data, self.nbytes, stream)
-            source.device._stream.wait_event(stream.record())  # before its buffer is reused
+            source.device._stream.wait_event(self.device._mark(stream))  # before its buffer is reused
 
     def cast_from(self, source: Array) -> None:
         """Converts an array of equal shape on the same device to this one's dtype."""
@@ -180,47 +184,6 @@ class Array:
         else:
             with np.errstate(over="ignore"):  # beyond the range: infinite, as on a GPU
                 self.data[...] = source.data
-
-
-class CopyStream:
-    """Copies from the host to a device beside the device's work. On the CPU nothing is copied."""
-
-    def __init__(self, device: Device):
-        self._device = device
-        self.uses_memory = device.is_cuda
-        if device.is_cuda:
-            with device._cupy.cuda.Device(device.ordinal):
-                self._stream = device._cupy.cuda.Stream(non_blocking=True)
-
-    def send(self, values: np.ndarray, memory: Array | None = None) -> Array:
-        """A C-contiguous host array on the device, in `memory` of its shape and dtype if given.
-
-        The host array must stay as it is until the copies are finished. On the CPU it is the result.
-        """
-        if not self._device.is_cuda:
-            return Array(values, self._device)
-        array = memory or self._device.empty(values.shape, values.dtype)
-        array.data.set(values, stream=self._stream)
-        return array
-
-    def mark(self) -> Any:
-        """A place behind the copies sent so far."""
-        return self._stream.record() if self._device.is_cuda else None
-
-    def after_work(self) -> None:
-        """Copies sent from now on begin when the device's work so far has ended."""
-        if self._device.is_cuda:
-            self._stream.wait_event(self._device._stream.record())
-
-    def before_work(self, mark: Any) -> None:
-        """The device's work from now on begins when the copies before the mark have ended."""
-        if self._device.is_cuda:
-            self._device._stream.wait_event(mark)
-
-    def finish(self, mark: Any) -> None:
-        """Waits for the copies before the mark."""
-        if self._device.is_cuda:
-            mark.synchronize()
 
 
 def parse_devices(text: str) -> list[Device]:
