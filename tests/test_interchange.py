@@ -1,0 +1,431 @@
+"""Memory shared with other libraries, and callers' streams: with NumPy and PyTorch, and for GPUs on a
+stand-in for CuPy whose streams show who waits for whom."""
+
+from __future__ import annotations
+
+import gc
+import re
+import weakref
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from alexnet_raw import device as device_module
+from alexnet_raw import layer_file, ops
+from alexnet_raw.device import Array, Device
+from alexnet_raw.network import Network
+from alexnet_raw.neuron import RELU
+from alexnet_raw.reference import conv as reference
+from tests.conftest import assert_close, cuda_available
+from tests.cupy_stand_in import LEGACY, Cupy, Gpu, GpuArray, Stream
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "interchange.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch")
+
+
+def pointer(array) -> int:
+    interface = getattr(array, "__array_interface__", None) or array.__cuda_array_interface__
+    return interface["data"][0]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_the_pages_examples_run(block):
+    if "import torch" in block:
+        torch = pytest.importorskip("torch")
+        if 'device = Device("cuda:0")' in block and not (
+            cuda_available() and torch.cuda.is_available()
+        ):
+            pytest.skip("needs a GPU")
+    exec(compile(block, str(PAGE), "exec"), {})
+
+
+# ---- out
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.uint8])
+def test_an_array_as_numpys_or_cupys(device, dtype):
+    array = device.upload(np.arange(24, dtype=dtype).reshape(2, 3, 4))
+    library = device._cupy if device.is_cuda else np
+    for shared in (library.from_dlpack(array), library.asarray(array)):
+        assert shared.shape == array.shape and shared.dtype == dtype
+        assert pointer(shared) == pointer(array)
+    array.copy_from(np.full(array.shape, 7, dtype))
+    device.synchronize()
+    assert (device.view(shared).numpy() == 7).all()
+
+
+def test_numpy_writes_into_an_array(cpu):
+    array = cpu.zeros((2, 3))
+    for value, shared in enumerate((np.from_dlpack(array), np.asarray(array)), 1):
+        shared[...] = value
+        assert (array.numpy() == value).all()
+
+
+def test_interfaces_are_those_of_the_device(cpu):
+    array = cpu.zeros(3)
+    assert not hasattr(array, "__cuda_array_interface__")
+    assert tuple(array.__dlpack_device__()) == (1, 0)
+    with pytest.raises(RuntimeError, match="stream"):
+        array.__dlpack__(stream=1)
+
+
+def test_torch_shares_an_array(cpu, torch):
+    array = cpu.upload(np.arange(12, dtype=np.float32).reshape(3, 4))
+    tensor = torch.from_dlpack(array)
+    assert tensor.data_ptr() == pointer(array) and tensor.shape == (3, 4)
+    tensor.mul_(2)
+    np.testing.assert_array_equal(array.numpy(), 2.0 * np.arange(12).reshape(3, 4))
+    array.fill(0)
+    assert not tensor.any()
+
+
+@pytest.mark.parametrize("export", [np.from_dlpack, np.asarray])
+def test_the_reader_keeps_an_arrays_memory(cpu, export):
+    array = cpu.upload(np.arange(1000, dtype=np.float32))
+    memory = weakref.ref(array.data)
+    shared = export(array)
+    del array
+    gc.collect()
+    assert memory() is not None
+    assert (shared == np.arange(1000)).all()
+    del shared
+    gc.collect()
+    assert memory() is None
+
+
+# ---- in
+
+
+def test_a_view_of_numpys_memory(cpu):
+    values = np.arange(12, dtype=np.float32).reshape(3, 4)
+    array = cpu.view(values)
+    assert isinstance(array, Array) and array.device is cpu and pointer(array) == pointer(values)
+    values[...] = 5
+    assert (array.numpy() == 5).all()
+    array.fill(0)
+    assert not values.any()
+    assert pointer(Device("cpu", 1).view(array)) == pointer(values)  # an Array is foreign to others
+
+
+class Speaks:
+    """An array of NumPy's that has only the named attributes of it."""
+
+    def __init__(self, values: np.ndarray, *names: str):
+        for name in names:
+            setattr(self, name, getattr(values, name))
+
+
+DLPACK = ("__dlpack__", "__dlpack_device__")
+
+
+@pytest.mark.parametrize("protocol", [DLPACK, ("__array_interface__",)])
+def test_each_protocol_is_enough(cpu, protocol):
+    values = np.arange(6, dtype=np.float32)
+    array = cpu.view(Speaks(values, *protocol))
+    ops.add(array, array)
+    np.testing.assert_array_equal(values, 2.0 * np.arange(6))
+
+
+def test_a_view_keeps_its_owner(cpu):
+    values = np.arange(1000, dtype=np.int32)
+    memory = weakref.ref(values)
+    array = cpu.view(Speaks(values, *DLPACK))
+    del values
+    gc.collect()
+    assert memory() is not None
+    assert (array.numpy() == np.arange(1000)).all()
+    del array
+    gc.collect()
+    assert memory() is None
+
+
+def test_an_op_on_tensors(device, torch, rng):
+    if device.is_cuda and not torch.cuda.is_available():
+        pytest.skip("PyTorch has no GPU")
+    inp, weights, bias = (
+        rng.standard_normal(shape, np.float32) for shape in ((3, 9, 8, 5), (3, 3, 3, 6), (6,))
+    )
+    place = device.name if device.is_cuda else "cpu"
+    tensors = [torch.from_numpy(values).to(place) for values in (inp, weights, bias)]
+    out = torch.full((6, 9, 8, 5), torch.nan, device=place)
+    ops.conv_forward(*map(device.view, (out, *tensors)), padding=1, neuron=RELU)
+    device.synchronize()
+    wanted = reference.forward(inp, weights, bias, padding=1, neuron=RELU)
+    assert_close(out.cpu().numpy(), wanted)
+
+
+def test_read_only_memory_is_read(cpu):
+    values = np.ones(5, np.float32)
+    values.flags.writeable = False
+    for foreign in (values, Speaks(values, *DLPACK), Speaks(values, "__array_interface__")):
+        array, out = cpu.view(foreign), cpu.zeros(5)
+        ops.add(out, array)
+        assert (out.numpy() == 1).all()
+        with pytest.raises(ValueError, match="out is written to, but is read-only"):
+            ops.add(array, out)
+        with pytest.raises(ValueError, match="read-only"):
+            array.fill(0)
+
+
+def test_what_cannot_be_viewed(cpu):
+    for foreign in (None, 3, [1.0], "text", object()):
+        with pytest.raises(TypeError, match=rf"{type(foreign).__name__} has neither __dlpack__ nor"):
+            cpu.view(foreign)
+    for dtype in ("float64", "float16", "int64", "bool", "complex64", ">f4", "U1", object):
+        with pytest.raises(TypeError, match="ops take float32, int32 and uint8"):
+            cpu.view(np.zeros(3, dtype))
+    grid = np.zeros((4, 6), np.float32)
+    for strided in (grid.T, grid[:, ::2], grid[::-1], np.broadcast_to(grid[:1], grid.shape)):
+        with pytest.raises(ValueError, match=r"ndarray \(.*\) is not C-contiguous"):
+            cpu.view(strided)
+    cpu.view(grid[1:3])  # rows are
+    for place, name in (((2, 1), "cuda:1"), ((8, 0), "a device of DLPack's type 8")):
+        elsewhere = SimpleNamespace(__dlpack_device__=lambda place=place: place)
+        with pytest.raises(ValueError, match=f"is on {name}, not on cpu: copy it there"):
+            cpu.view(elsewhere)
+    with pytest.raises(ValueError, match="is on cuda, not on cpu"):
+        cpu.view(SimpleNamespace(__cuda_array_interface__={}))
+
+
+def test_tensors_that_cannot_be_viewed(cpu, torch):
+    with pytest.raises(TypeError, match=r"Parameter cannot be viewed: .*detach"):
+        cpu.view(torch.nn.Parameter(torch.zeros(3)))
+    with pytest.raises(TypeError, match="Tensor cannot be viewed"):
+        cpu.view(torch.zeros(3, dtype=torch.bfloat16))
+    with pytest.raises(TypeError, match="Tensor is float64"):
+        cpu.view(torch.zeros(3, dtype=torch.float64))
+    with pytest.raises(ValueError, match=r"Tensor \(3, 2\) is not C-contiguous.*contiguous\(\)"):
+        cpu.view(torch.zeros(2, 3).T)
+
+
+# ---- nets
+
+
+def test_activations_are_the_nets_own(cpu, rng):
+    net = Network(layer_file.load_packaged("alexnet-mini"), [cpu, Device("cpu", 1)], batch_size=3)
+    pictures = rng.standard_normal((3, 32, 32, 3), np.float32)
+    with pytest.raises(RuntimeError, match="before the first forward"):
+        net.activation_array("conv1a")
+    net.forward(cpu.view(pictures), None, train=False)
+    for name in ("conv1a", "pool1b", "fc3"):
+        array = net.activation_array(name)
+        assert array.device is net.places[name] and array is net.activation_array(name)
+        maps = np.from_dlpack(array)
+        np.testing.assert_array_equal(maps.transpose(3, 0, 1, 2), net.activations(name))
+        maps[...] = 3
+        assert (net.activations(name) == 3).all()
+    with pytest.raises(ValueError, match="'labels' of type data has no activations"):
+        net.activation_array("labels")
+
+
+# ---- GPUs
+
+
+@pytest.fixture
+def gpu(monkeypatch) -> Device:
+    """cuda:0 of the stand-in; all its work waits until somebody does."""
+    monkeypatch.setattr(device_module, "_extension", lambda name: SimpleNamespace())
+    monkeypatch.setattr(device_module, "_cupy", lambda module, name, ordinal: Cupy)
+    return Device("cuda:0")
+
+
+class Tensor:
+    """A tensor of PyTorch's on a GPU: DLPack alone, refused where another GPU is the current one."""
+
+    def __init__(self, values: np.ndarray, ordinal: int = 0):
+        with Gpu(ordinal):
+            self.memory, self.stream = GpuArray(values.shape, values.dtype), Stream()
+        self.memory.values = values
+        self.__dlpack_device__ = self.memory.__dlpack_device__
+
+    def __dlpack__(self, *, stream):
+        assert Gpu.current[-1] == self.memory.ordinal
+        Stream.known[stream].wait_event(self.stream.record())
+        return self.memory
+
+
+class Numbas:
+    """An array with `__cuda_array_interface__` alone."""
+
+    def __init__(self, values: np.ndarray, ordinal: int = 0, read_only: bool = False, **more):
+        with Gpu(ordinal):
+            self.stream = Stream()
+        self.values, self.ordinal = values, ordinal
+        interface = {**values.__array_interface__, "data": (values.ctypes.data, read_only)}
+        self.__cuda_array_interface__ = {**interface, "stream": self.stream.ptr, **more}
+
+
+@pytest.mark.parametrize("kind", [Tensor, Numbas])
+@pytest.mark.parametrize("ordinal", [0, 1])
+def test_the_device_waits_for_the_owners_stream(gpu, kind, ordinal):
+    gpu = Device(f"cuda:{ordinal}")
+    foreign, seen = kind(np.zeros(3, np.float32), ordinal), []
+    foreign.stream.give(lambda: seen.append("written"))
+    array = gpu.view(foreign)
+    gpu._stream.give(lambda: seen.append("read"))
+    assert not seen  # the host did not wait
+    gpu.synchronize()
+    assert seen == ["written", "read"]
+    assert array.shape == (3,) and array.device is gpu
+
+
+def test_the_device_waits_for_cupys_current_stream(gpu):
+    """And not for its own, which is current while CuPy works for it."""
+    with Stream() as mine:
+        foreign, seen = GpuArray((2, 2), np.float32), []
+        mine.give(lambda: seen.append("written"))
+        array = gpu.view(foreign)
+    gpu._stream.give(lambda: seen.append("read"))
+    gpu.synchronize()
+    assert seen == ["written", "read"] and array.data is foreign
+
+
+def test_an_interface_without_a_stream_is_not_waited_for(gpu):
+    foreign = Numbas(np.zeros(3, np.float32), stream=None)
+    foreign.stream.give(lambda: pytest.fail("nobody asked for this"))
+    gpu.view(foreign)
+    gpu.synchronize()
+
+
+def test_a_gpus_view_shares_memory_and_keeps_its_owner(gpu):
+    values = np.zeros((2, 3), np.float32)
+    foreign = Numbas(values)
+    watched = weakref.ref(foreign)
+    array = gpu.view(foreign)
+    del foreign
+    gc.collect()
+    assert watched() is not None
+    values[...] = 4
+    assert (array.data.values == 4).all()
+    del array
+    gc.collect()
+    assert watched() is None
+
+
+def test_the_reader_waits_for_the_device(gpu):
+    array, seen = gpu.empty((2, 3)), []
+    gpu._stream.give(lambda: seen.append("written"))
+    unordered, reader = Stream(), Stream()
+    array.__dlpack__(stream=-1)
+    assert array.__dlpack__(stream=reader.ptr) is array.data
+    unordered.synchronize()
+    reader.synchronize()
+    assert seen == ["written"]
+    gpu._stream.give(lambda: seen.append("written again"))
+    array.__dlpack__()  # no stream is the default one
+    assert seen == ["written"]
+    LEGACY.synchronize()
+    assert seen == ["written", "written again"]
+    assert array.__dlpack_device__() == (2, 0)
+
+
+def test_cuda_array_interface(gpu):
+    array = gpu.empty((2, 3))
+    interface = array.__cuda_array_interface__
+    assert interface["version"] == 3 and interface["stream"] == gpu.stream
+    assert interface["data"] == (array.data.values.ctypes.data, False)
+    assert not hasattr(array, "__array_interface__")
+    with gpu.using_stream(0):
+        assert array.__cuda_array_interface__["stream"] == LEGACY.ptr
+
+
+def test_what_a_gpu_cannot_view(gpu):
+    values = np.zeros((2, 3), np.float32)
+    for foreign, name in ((values, "cpu"), (Speaks(values, "__array_interface__"), "cpu")):
+        with pytest.raises(ValueError, match=f"is on {name}, not on cuda:0: copy it there"):
+            gpu.view(foreign)
+    for kind in (Tensor, Numbas):
+        with pytest.raises(ValueError, match=f"{kind.__name__} is on cuda:1, not on cuda:0"):
+            gpu.view(kind(values, 1))
+        with pytest.raises(TypeError, match=f"{kind.__name__} is float64, but ops take"):
+            gpu.view(kind(values.astype(np.float64)))
+        with pytest.raises(ValueError, match="is not C-contiguous"):
+            gpu.view(kind(values.T))
+    with pytest.raises(TypeError, match="Numbas cannot be viewed: it is read-only"):
+        gpu.view(Numbas(values, read_only=True))
+    with pytest.raises(TypeError, match="has neither __dlpack__ nor"):
+        gpu.view([1.0])
+
+
+# ---- callers' streams
+
+
+def test_work_goes_to_the_callers_stream_and_comes_back(gpu):
+    mine, seen = Stream(), []
+    own = gpu.stream
+    gpu._stream.give(lambda: seen.append("before"))
+    with gpu.using_stream(mine):
+        assert gpu.stream == mine.ptr
+        gpu._stream.give(lambda: seen.append("within"))
+    assert gpu.stream == own
+    gpu._stream.give(lambda: seen.append("after"))
+    assert not seen  # the host did not wait
+    gpu.synchronize()
+    assert seen == ["before", "within", "after"]
+
+
+def test_ops_get_the_callers_stream(gpu):
+    seen = []
+    gpu.module.add = lambda stream, **_: seen.append(stream)
+    a, b, mine = gpu.empty(3), gpu.empty(3), Stream()
+    ops.add(a, b)
+    with gpu.using_stream(mine):
+        ops.add(a, b)
+    ops.add(a, b)
+    assert seen == [gpu.stream, mine.ptr, gpu.stream]
+
+
+def test_blocks_may_be_nested_and_left_by_errors(gpu):
+    outer, inner, seen = Stream(), Stream(), []
+    own = gpu.stream
+    with pytest.raises(KeyError), gpu.using_stream(outer):
+        with gpu.using_stream(inner):
+            gpu._stream.give(lambda: seen.append("inner"))
+        assert gpu.stream == outer.ptr
+        gpu._stream.give(lambda: seen.append("outer"))
+        raise KeyError
+    assert gpu.stream == own
+    gpu.synchronize()
+    assert seen == ["inner", "outer"]
+
+
+def test_any_librarys_stream(gpu):
+    mine = Stream()
+    for stream in (mine, mine.ptr, SimpleNamespace(cuda_stream=mine.ptr, device_index=0)):
+        with gpu.using_stream(stream):
+            assert gpu._stream is mine
+    for default in (0, 1, SimpleNamespace(cuda_stream=0), SimpleNamespace(ptr=0, device_id=-1)):
+        with gpu.using_stream(default):
+            assert gpu._stream is LEGACY
+    with gpu.using_stream(None):
+        assert gpu._stream is gpu._own_stream
+
+
+def test_what_is_no_stream_of_this_gpu(gpu):
+    for bad in ("0", 1.5, -1, True, object()):
+        with pytest.raises(TypeError, match="a stream is one of PyTorch's or CuPy's or a number"):
+            gpu.using_stream(bad).__enter__()
+    for bad in (SimpleNamespace(cuda_stream=20, device_index=1), SimpleNamespace(ptr=20, device_id=1)):
+        with pytest.raises(ValueError, match="the stream is one of cuda:1, not of cuda:0"):
+            gpu.using_stream(bad).__enter__()
+    assert gpu._stream is gpu._own_stream
+
+
+def test_memory_is_of_the_own_streams_pool(gpu):
+    """CuPy gives memory out again in the order of the stream that it was allocated on."""
+    with gpu.using_stream(Stream()):
+        assert gpu.empty(3).data.pool is gpu._own_stream
+
+
+def test_a_cpu_has_no_streams(cpu):
+    with cpu.using_stream(None):
+        assert cpu.stream == 0
+    with pytest.raises(ValueError, match=r"cpu .* has no streams"), cpu.using_stream(0):
+        pass
