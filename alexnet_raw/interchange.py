@@ -46,13 +46,17 @@ def stream(given: Any, device: Device) -> Any:
     ordinal = getattr(given, "device_index", getattr(given, "device_id", -1))  # CuPy's -1: any
     if ordinal not in (-1, device.ordinal):
         raise ValueError(f"the stream is one of cuda:{ordinal}, not of {device}")
+    # CuPy 14 would rather have its from_external, which CuPy 13 has not, and which takes no numbers.
     return device._cupy.cuda.ExternalStream(number or LEGACY, device.ordinal)
 
 
 def _on_cpu(foreign: Any) -> np.ndarray:
     if hasattr(foreign, "__array_interface__"):  # tells what is read-only, whichever NumPy it is
         return np.asarray(foreign)
-    return np.from_dlpack(foreign)
+    try:
+        return np.from_dlpack(foreign)
+    except RuntimeError as error:  # of a dtype that NumPy has not, such as bfloat16
+        raise BufferError(error) from None
 
 
 def _on_gpu(foreign: Any, device: Device) -> Any:

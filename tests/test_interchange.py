@@ -37,13 +37,14 @@ def pointer(array) -> int:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
 def test_the_pages_examples_run(block):
+    code = compile(block, str(PAGE), "exec")
     if "import torch" in block:
         torch = pytest.importorskip("torch")
         if 'device = Device("cuda:0")' in block and not (
             cuda_available() and torch.cuda.is_available()
         ):
             pytest.skip("needs a GPU")
-    exec(compile(block, str(PAGE), "exec"), {})
+    exec(code, {})
 
 
 # ---- out
@@ -63,9 +64,9 @@ def test_an_array_as_numpys_or_cupys(device, dtype):
 
 def test_numpy_writes_into_an_array(cpu):
     array = cpu.zeros((2, 3))
-    for value, shared in enumerate((np.from_dlpack(array), np.asarray(array)), 1):
-        shared[...] = value
-        assert (array.numpy() == value).all()
+    shared = np.asarray(array)
+    shared[...] = 1
+    assert (np.from_dlpack(array) == 1).all() and (array.numpy() == 1).all()
 
 
 def test_interfaces_are_those_of_the_device(cpu):
@@ -114,29 +115,39 @@ def test_a_view_of_numpys_memory(cpu):
     assert pointer(Device("cpu", 1).view(array)) == pointer(values)  # an Array is foreign to others
 
 
-class Speaks:
-    """An array of NumPy's that has only the named attributes of it."""
+class SpeaksDlpack:
+    def __init__(self, values: np.ndarray):
+        self.values = values
 
-    def __init__(self, values: np.ndarray, *names: str):
-        for name in names:
-            setattr(self, name, getattr(values, name))
+    def __dlpack__(self, **arguments):
+        return self.values.__dlpack__(**arguments)
+
+    def __dlpack_device__(self):
+        return self.values.__dlpack_device__()
 
 
-DLPACK = ("__dlpack__", "__dlpack_device__")
+class SpeaksInterface:
+    def __init__(self, values: np.ndarray):
+        self.__array_interface__, self.values = values.__array_interface__, values
 
 
-@pytest.mark.parametrize("protocol", [DLPACK, ("__array_interface__",)])
+WRITES_BY_DLPACK = np.from_dlpack(np.zeros(1)).flags.writeable  # since NumPy 2.1
+PROTOCOLS = [SpeaksInterface, SpeaksDlpack] if WRITES_BY_DLPACK else [SpeaksInterface]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_each_protocol_is_enough(cpu, protocol):
     values = np.arange(6, dtype=np.float32)
-    array = cpu.view(Speaks(values, *protocol))
+    array = cpu.view(protocol(values))
     ops.add(array, array)
     np.testing.assert_array_equal(values, 2.0 * np.arange(6))
 
 
-def test_a_view_keeps_its_owner(cpu):
+@pytest.mark.parametrize("protocol", [SpeaksInterface, SpeaksDlpack])
+def test_a_view_keeps_its_owner(cpu, protocol):
     values = np.arange(1000, dtype=np.int32)
     memory = weakref.ref(values)
-    array = cpu.view(Speaks(values, *DLPACK))
+    array = cpu.view(protocol(values))
     del values
     gc.collect()
     assert memory() is not None
@@ -164,7 +175,7 @@ def test_an_op_on_tensors(device, torch, rng):
 def test_read_only_memory_is_read(cpu):
     values = np.ones(5, np.float32)
     values.flags.writeable = False
-    for foreign in (values, Speaks(values, *DLPACK), Speaks(values, "__array_interface__")):
+    for foreign in (values, *(protocol(values) for protocol in PROTOCOLS)):
         array, out = cpu.view(foreign), cpu.zeros(5)
         ops.add(out, array)
         assert (out.numpy() == 1).all()
@@ -214,10 +225,10 @@ def test_activations_are_the_nets_own(cpu, rng):
     with pytest.raises(RuntimeError, match="before the first forward"):
         net.activation_array("conv1a")
     net.forward(cpu.view(pictures), None, train=False)
-    for name in ("conv1a", "pool1b", "fc3"):
+    for name in ("conv1a", "pool1b", "fc8"):
         array = net.activation_array(name)
         assert array.device is net.places[name] and array is net.activation_array(name)
-        maps = np.from_dlpack(array)
+        maps = np.asarray(array)
         np.testing.assert_array_equal(maps.transpose(3, 0, 1, 2), net.activations(name))
         maps[...] = 3
         assert (net.activations(name) == 3).all()
@@ -338,8 +349,8 @@ def test_cuda_array_interface(gpu):
 
 def test_what_a_gpu_cannot_view(gpu):
     values = np.zeros((2, 3), np.float32)
-    for foreign, name in ((values, "cpu"), (Speaks(values, "__array_interface__"), "cpu")):
-        with pytest.raises(ValueError, match=f"is on {name}, not on cuda:0: copy it there"):
+    for foreign in (values, SpeaksInterface(values)):
+        with pytest.raises(ValueError, match="is on cpu, not on cuda:0: copy it there"):
             gpu.view(foreign)
     for kind in (Tensor, Numbas):
         with pytest.raises(ValueError, match=f"{kind.__name__} is on cuda:1, not on cuda:0"):
