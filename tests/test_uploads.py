@@ -1,9 +1,6 @@
-"""Uploads beside the computation, on a stand-in for CuPy whose streams run as late or as early as they
-may: there need not be a GPU to see that nothing is read too early or overwritten too soon."""
+"""Uploads beside the computation, and copies between GPUs, on a stand-in for CuPy."""
 
 from __future__ import annotations
-
-import contextlib
 
 import numpy as np
 import pytest
@@ -11,93 +8,7 @@ import pytest
 from alexnet_raw import data, device
 from alexnet_raw.device import Device
 from alexnet_raw.uploads import FIELDS, Uploads
-
-
-class Event:
-    def __init__(self, stream, place):
-        self.stream, self.place = stream, place
-
-    @property
-    def happened(self) -> bool:
-        return self.stream.done >= self.place
-
-    def synchronize(self):
-        self.stream.run_to(self.place)
-
-
-class Stream:
-    """Keeps its work until somebody waits; an eager one does whatever does not have to wait."""
-
-    eager = False
-    ptr = 0
-
-    def __init__(self, non_blocking=True):
-        self.work, self.done = [], 0
-
-    def give(self, job):
-        self.work.append(job)
-        while self.eager and self.done < len(self.work):
-            job = self.work[self.done]
-            if isinstance(job, Event) and not job.happened:
-                break
-            self.run_to(self.done + 1)
-
-    def run_to(self, place):
-        while self.done < place:
-            job = self.work[self.done]
-            job.synchronize() if isinstance(job, Event) else job()
-            self.done += 1
-
-    def record(self):
-        return Event(self, len(self.work))
-
-    wait_event = give
-
-    def synchronize(self):
-        self.run_to(len(self.work))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-
-class GpuArray:
-    def __init__(self, shape, dtype):
-        self.values = np.zeros(shape, dtype)
-        self.shape, self.dtype = self.values.shape, self.values.dtype
-
-    def set(self, values, stream):
-        """Reads the host's memory when it runs, and does not keep pictures from being let go."""
-        if values.dtype == np.uint8 and values.ndim == 4:
-            memory = next(m for m in PINNED if values.ctypes.data == address(m))
-            count = values.nbytes
-            read = lambda: np.frombuffer(memory, np.uint8, count).reshape(self.shape)  # noqa: E731
-        else:
-            read = lambda: values  # noqa: E731
-        stream.give(lambda: np.copyto(self.values, read()))
-
-
-PINNED: list[bytearray] = []  # all that was ever given out
-
-
-def address(memory: bytearray) -> int:
-    return np.frombuffer(memory, np.uint8).ctypes.data
-
-
-def pinned(size: int) -> bytearray:
-    PINNED.append(bytearray(size))
-    return PINNED[-1]
-
-
-class Cupy:
-    ndarray = GpuArray
-
-    class cuda:
-        Stream = Stream
-        Device = staticmethod(lambda ordinal: contextlib.nullcontext())
-        alloc_pinned_memory = staticmethod(pinned)
+from tests.cupy_stand_in import Cupy, Stream
 
 
 @pytest.fixture(params=["late", "early"])
@@ -197,6 +108,17 @@ def test_the_cpu_uses_batches_where_they_lie():
 
 def iter_of(batches):
     yield from batches
+
+
+def test_copies_between_gpus_wait_for_each_other(gpu):
+    other = Device("cuda:1")
+    source, target = gpu.empty(3), other.empty(3)
+    gpu._stream.give(lambda: source.data.values.fill(1))  # before the copy
+    target.copy_from(source)
+    gpu._stream.give(lambda: source.data.values.fill(2))  # not before it
+    gpu.synchronize()
+    other.synchronize()
+    assert np.all(target.data.values == 1)
 
 
 def test_pinned_memory(gpu):
