@@ -198,6 +198,14 @@ __global__ void shift(const uint32_t* in, uint32_t* out) {
     out[threadIdx.x] = words[(threadIdx.x + 1) % 64];  // reported: shared race
 }
 
+// The same in memory whose size the launch tells.
+__global__ void __launch_bounds__(64) dynamic_shared(const uint32_t* in, uint32_t* out) {
+    extern __shared__ uint32_t words_of_launch[];
+    words_of_launch[threadIdx.x] = in[threadIdx.x];  // reported: shared out of bounds
+    __syncthreads();
+    out[threadIdx.x] = words_of_launch[(threadIdx.x + 1) % 64];
+}
+
 template <bool synchronised>
 __global__ void shift_in_warp(const uint32_t* in, uint32_t* out) {
     __shared__ uint32_t words[32];
@@ -275,6 +283,7 @@ struct Case {
     const char* name;
     void (*kernel)(const uint32_t*, uint32_t*);
     unsigned blocks, threads, words;  // the last of output
+    size_t shared_bytes = 0;
 };
 
 const Case kCases[] = {
@@ -296,6 +305,10 @@ const Case kCases[] = {
     {"reverse_of_the_wrong_group", reverse<wrong_group>, 1, 64, 128},
     {"shift", shift<true>, 1, 64, 64},
     {"shift_without_barrier", shift<false>, 1, 64, 64},
+    {"dynamic_shared", dynamic_shared, 1, 64, 64, 64 * 4},
+    {"too_little_shared", dynamic_shared, 1, 64, 64, 60 * 4},
+    {"too_much_shared", dynamic_shared, 1, 64, 64, 49 << 10},
+    {"too_many_threads", dynamic_shared, 1, 65, 64, 65 * 4},
     {"shift_in_warp", shift_in_warp<true>, 1, 32, 32},
     {"shift_in_warp_without_barrier", shift_in_warp<false>, 1, 32, 32},
     {"divergent_barrier", divergent_barrier, 1, 64, 64},
@@ -321,8 +334,9 @@ int main(int argc, char** argv) {
         cudaMalloc(&device_in, in.size() * 4);
         cudaMalloc(&device_out, out.size() * 4);
         cudaMemcpy(device_in, in.data(), in.size() * 4, cudaMemcpyHostToDevice);
-        c.kernel<<<c.blocks, c.threads>>>(device_in, device_out);
+        c.kernel<<<c.blocks, c.threads, c.shared_bytes>>>(device_in, device_out);
         const cudaError_t error = cudaDeviceSynchronize();
+        if (error != cudaSuccess) fprintf(stderr, "%s\n", cudaGetErrorName(error));
         cudaMemcpy(out.data(), device_out, out.size() * 4, cudaMemcpyDeviceToHost);
         fwrite(out.data(), 4, out.size(), stdout);
         return error == cudaSuccess ? 0 : 1;

@@ -26,8 +26,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def emulate(tmp_path_factory):
-    """Runs a kernel of emulator_kernels.cu on words; returns its output and the emulator's reports."""
+def program(tmp_path_factory) -> Path:
     import emulate_cuda
 
     folder = tmp_path_factory.mktemp("emulator")
@@ -35,6 +34,12 @@ def emulate(tmp_path_factory):
     objects = emulation.compile(emulation.emulated([SOURCE]), os.cpu_count() or 1)
     program = folder / "emulator_kernels"
     emulate_cuda.run("g++", "-o", program, *objects)
+    return program
+
+
+@pytest.fixture
+def emulate(program):
+    """Runs a kernel of emulator_kernels.cu on words; returns its output and the emulator's reports."""
 
     def run(kernel: str, words: np.ndarray, order: int = 0) -> tuple[np.ndarray, list[str]]:
         done = subprocess.run(
@@ -66,8 +71,8 @@ def bf16(x: np.ndarray) -> np.ndarray:
 
 def tf32(x: np.ndarray) -> np.ndarray:
     """The bits of float32 numbers as TF32, to the nearest, halves away from zero."""
-    bits = x.view(np.uint32)
-    return np.where(np.isfinite(x), (bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000), bits)
+    rounded = (x.view(np.uint32).astype(np.uint64) + 0x1000) & 0xFFFFE000
+    return np.where(np.isnan(x), 0x7FFFE000, rounded).astype(np.uint32)
 
 
 def floats(bits: np.ndarray) -> np.ndarray:
@@ -89,7 +94,7 @@ def test_mma_is_a_product_of_rounded_matrices(emulate, rng, kernel, depth):
 
 
 def test_conversions_round_as_their_names_say(emulate, rng):
-    special = [0, 0x80000000, 0x7F800000, 0xFF800000, 0x7FC00001, 0x3F808000, 0x3F818000, 0x3F801000,
+    special = [0, 0x80000000, 0x7F800000, 0xFF800000, 0x7FC0DEAD, 0x3F808000, 0x3F818000, 0x3F801000,
                0x3F803000, 0x3F808001, 0x7F7FFFFF, 0x00008000]  # fmt: skip
     bits = np.concatenate([special, rng.integers(0, 1 << 32, 64 - len(special))]).astype(np.uint32)
     x = bits.view(np.float32)
@@ -171,13 +176,14 @@ def test_warps(emulate, rng, order):
 
 
 @pytest.mark.parametrize("order", [0, 1, 2])
-@pytest.mark.parametrize("kernel", ["reverse", "shift", "shift_in_warp"])
+@pytest.mark.parametrize("kernel", ["reverse", "shift", "shift_in_warp", "dynamic_shared"])
 def test_nothing_is_reported_without_a_mistake(emulate, rng, kernel, order):
     words = rng.integers(0, 1 << 32, 128).astype(np.uint32)
     want = {
         "reverse": words.reshape(2, 64)[:, ::-1].ravel(),
         "shift": np.roll(words[:64], -1),
         "shift_in_warp": np.roll(words[:32], -1),
+        "dynamic_shared": np.roll(words[:64], -1),
     }
     np.testing.assert_array_equal(computed(emulate, kernel, words, order), want[kernel])
 
@@ -199,6 +205,7 @@ def test_nothing_is_reported_without_a_mistake(emulate, rng, kernel, order):
         ("uninitialised", "uninitialised global read"),
         ("blocks_race", "global race"),
         ("misaligned", "misaligned"),
+        ("too_little_shared", "shared out of bounds"),
     ],
 )
 @pytest.mark.parametrize("order", [0, 1])
@@ -220,3 +227,15 @@ def test_a_mistake_is_reported_with_its_line(emulate, rng, kernel, kind, order):
 def test_a_wrong_product_is_reported(emulate, rng, kernel, report):
     _, reports = emulate(kernel, rng.standard_normal(1024).astype(np.float32))
     assert len(reports) == 1 and reports[0].startswith(report)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "error"),
+    [
+        ("too_many_threads", "cudaErrorLaunchOutOfResources"),
+        ("too_much_shared", "cudaErrorInvalidValue"),
+    ],
+)
+def test_a_launch_over_the_limits_is_refused(program, kernel, error):
+    done = subprocess.run([str(program), kernel], input=b"", capture_output=True, timeout=60)
+    assert done.returncode == 1 and done.stderr.decode().strip() == error

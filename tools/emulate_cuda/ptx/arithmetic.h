@@ -57,18 +57,14 @@ To to_integer(From x) {
     return To(x);
 }
 
-inline bool is_finite_bits(u32 bits) {
-    return (bits & 0x7f800000u) != 0x7f800000u;
-}
-
 // To the nearest with ten bits behind the point; halves away from zero (rna) or to even (rn).
 inline u32 tf32_rna(f32 x) {
     const u32 bits = bits_as<u32>(x);
-    return is_finite_bits(bits) ? (bits + 0x1000u) & 0xffffe000u : bits;
+    return x != x ? 0x7fffe000u : (bits + 0x1000u) & 0xffffe000u;
 }
 inline u32 tf32_rn(f32 x) {
     const u32 bits = bits_as<u32>(x);
-    return is_finite_bits(bits) ? (bits + 0xfffu + (bits >> 13 & 1)) & 0xffffe000u : bits;
+    return x != x ? 0x7fffe000u : (bits + 0xfffu + (bits >> 13 & 1)) & 0xffffe000u;
 }
 
 // The upper half of a float, to the nearest (halves to even) or towards zero.
