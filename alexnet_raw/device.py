@@ -8,12 +8,16 @@ device, so that reading another tower's array without an exchange is an error an
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from alexnet_raw import interchange
+
+PRECISIONS = ("fp32", "tf32", "bf16")  # of products: see Device.precision
 ALIGNMENT = 64  # bytes, of all arrays on the CPU: a cache line, and its widest vector
 
 
@@ -28,7 +32,9 @@ class Device:
         name: ``"cpu"`` or ``"cuda:N"``.
         index: position in the list that `parse_devices` returned; the ``gpu=`` of layer files.
         module: the extension whose kernels run here.
-        stream: the handle that ops pass to kernels (0 on the CPU).
+        stream: the handle that ops pass to kernels (0 on the CPU); see `using_stream`.
+        precision: how convolutions and fully-connected layers multiply where an op is not told:
+            "fp32", or rounded to "tf32" or "bf16" on tensor cores (`set_precision`).
     """
 
     def __init__(self, name: str, index: int = 0):
@@ -41,22 +47,33 @@ class Device:
         self.ordinal = int(ordinal or 0)
         self.is_cuda = kind == "cuda"
         self.module = _extension("_cuda" if self.is_cuda else "_cpu")
-        self.stream = 0
+        self.stream, self._stream = 0, None
+        self.precision = "fp32"
         self._scratch: Array | None = None
         if self.is_cuda:
             self._cupy = _cupy(self.module, name, self.ordinal)
             with self._cupy.cuda.Device(self.ordinal):
-                self._stream = self._cupy.cuda.Stream(non_blocking=True)
+                self._own_stream = self._cupy.cuda.Stream(non_blocking=True)
+            self._stream = self._own_stream
             self.stream = self._stream.ptr
 
     def __repr__(self) -> str:
         return f"{self.name} (#{self.index})"
 
+    @property
+    def has_tensor_cores(self) -> bool:
+        """Whether it multiplies TF32 and bfloat16 faster than float32."""
+        if not self.is_cuda:
+            return False
+        return int(self._cupy.cuda.Device(self.ordinal).compute_capability) >= 80
+
     def empty(self, shape: int | tuple[int, ...], dtype: Any = np.float32) -> Array:
         """An array with undefined contents."""
         if not self.is_cuda:
             return Array(_aligned(shape, dtype), self)
-        with self._cupy.cuda.Device(self.ordinal), self._stream:
+        # Always of the own stream's pool: work on any other stream is in order with that stream's, so
+        # that memory that was let go can be given out again without waiting.
+        with self._cupy.cuda.Device(self.ordinal), self._own_stream:
             return Array(self._cupy.ndarray(shape, dtype), self)
 
     def zeros(self, shape: int | tuple[int, ...], dtype: Any = np.float32) -> Array:
@@ -70,6 +87,53 @@ class Device:
         array = self.empty(values.shape, values.dtype)
         array.copy_from(values)
         return array
+
+    def view(self, foreign: Any) -> Array:
+        """An Array over foreign memory, without a copy.
+
+        Args:
+            foreign: a PyTorch tensor, a CuPy or NumPy array, or anything else on this device that has
+                `__dlpack__`, `__cuda_array_interface__` or `__array_interface__`. The Array keeps it
+                alive. On a GPU what the device is given from now on begins when the work that the
+                owner's current stream has been given so far has ended; the host does not wait.
+                Read-only memory can be viewed on the CPU, but not written: that is a ValueError.
+
+        Raises:
+            TypeError: it is no array, of a dtype that ops do not take (float32, int32 and uint8 they
+                do), or its owner does not give it: tensors that require gradients, read-only memory
+                of a GPU.
+            ValueError: it is on another device, or not C-contiguous.
+        """
+        return Array(interchange.view(foreign, self), self)
+
+    @contextmanager
+    def using_stream(self, stream: Any) -> Iterator[None]:
+        """Has this device's work done by the caller's stream, within the `with` block.
+
+        That stream first waits for what the device has been given before, and what the device is given
+        after the block waits for what it was given within. The host never waits.
+
+        Args:
+            stream: a `torch.cuda.Stream`, a CuPy stream or the number of a cudaStream_t, of this GPU.
+                None changes nothing, and is all that a CPU takes.
+
+        Raises:
+            TypeError: not a stream.
+            ValueError: a stream of another GPU, or any on the CPU.
+        """
+        if stream is None:
+            yield
+            return
+        before = self._stream
+        self._go_on_with(interchange.stream(stream, self))
+        try:
+            yield
+        finally:
+            self._go_on_with(before)
+
+    def _go_on_with(self, stream: Any) -> None:
+        stream.wait_event(self._mark(self._stream))
+        self._stream, self.stream = stream, stream.ptr
 
     def pinned(self, shape: int | tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
         """A host array in memory that this device can copy from while the host goes on."""
@@ -91,11 +155,27 @@ class Device:
         if self.is_cuda:
             self._stream.synchronize()
 
+    def _mark(self, stream: Any) -> Any:
+        """An event behind the work that a stream of this GPU has been given."""
+        with self._cupy.cuda.Device(self.ordinal):  # a stream records events of its own GPU only
+            return stream.record()
+
+    @contextmanager
+    def _current(self) -> Iterator[None]:
+        """Within, this GPU and the stream of its work are CuPy's current ones."""
+        if self.is_cuda:
+            with self._cupy.cuda.Device(self.ordinal), self._stream:
+                yield
+        else:
+            yield
+
 
 class Array:
     """A C-contiguous array on one logical device.
 
-    ``data`` is a `numpy.ndarray` on the CPU and a `cupy.ndarray` on a GPU.
+    ``data`` is a `numpy.ndarray` on the CPU and a `cupy.ndarray` on a GPU. Other libraries share its
+    memory: `torch.from_dlpack(array)`, `cupy.from_dlpack(array)`, `numpy.asarray(array)`. The way in is
+    `Device.view`; docs/interchange.md has examples, and what to know about streams.
     """
 
     __slots__ = ("data", "device")
@@ -126,12 +206,44 @@ class Array:
         """The same memory under another shape."""
         return Array(self.data.reshape(*shape), self.device)
 
+    def __dlpack__(
+        self,
+        stream: int | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """A DLPack capsule, as the Python array API standard has it, for `from_dlpack` of others.
+
+        stream: the reader's. It waits for the work that this device has been given so far, unless it is
+        -1; None is CUDA's default stream, and all that a CPU takes.
+        """
+        arguments = dict(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
+        given = {name: value for name, value in arguments.items() if value is not None}
+        with self.device._current():  # CuPy lets the reader's stream wait for its current one
+            return self.data.__dlpack__(**given)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.data.__dlpack_device__()
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """NumPy's, on the CPU alone (AttributeError)."""
+        return self.data.__array_interface__
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """Numba's, on GPUs alone (AttributeError); with the stream that does the device's work."""
+        with self.device._current():
+            return self.data.__cuda_array_interface__
+
     def fill(self, value: int) -> None:
         """Sets every element to 0 (the only value that needs no kernel)."""
         if value != 0:
             raise ValueError(f"fill({value}): only 0 is supported")
         if self.device.is_cuda:
-            self.data.data.memset_async(0, self.nbytes, self.device._stream)
+            with self.device._current():
+                self.data.data.memset_async(0, self.nbytes, self.device._stream)
         else:
             self.data[...] = 0
 
@@ -168,17 +280,16 @@ class Array:
         elif source.device is self.device:
             self.data.data.copy_from_device_async(source.data.data, self.nbytes, stream)
         else:
-            ready = source.device._stream.record()
-            stream.wait_event(ready)
+            stream.wait_event(source.device._mark(source.device._stream))
             self.data.data.copy_from_device_async(source.data.data, self.nbytes, stream)
-            source.device._stream.wait_event(stream.record())  # before its buffer is reused
+            source.device._stream.wait_event(self.device._mark(stream))  # before its buffer is reused
 
     def cast_from(self, source: Array) -> None:
         """Converts an array of equal shape on the same device to this one's dtype."""
         if source.shape != self.shape or source.device is not self.device:
             raise ValueError(f"cannot convert {source} into {self}")
         if self.device.is_cuda:
-            with self.device._cupy.cuda.Device(self.device.ordinal), self.device._stream:
+            with self.device._current():
                 self.data[...] = source.data
         else:
             with np.errstate(over="ignore"):  # beyond the range: infinite, as on a GPU
@@ -195,57 +306,16 @@ def read_later(arrays: Sequence[Array]) -> Callable[[], list[np.ndarray]]:
         values = [array.data.copy() for array in arrays]
         return lambda: values
     values = [device.pinned(array.shape, array.dtype) for array in arrays]
-    for host, array in zip(values, arrays, strict=True):
-        array.data.data.copy_to_host_async(host.ctypes.data, array.nbytes, device._stream)
-    copied = device._stream.record()
+    with device._current():
+        for host, array in zip(values, arrays, strict=True):
+            array.data.data.copy_to_host_async(host.ctypes.data, array.nbytes, device._stream)
+    copied = device._mark(device._stream)
 
     def read() -> list[np.ndarray]:
         copied.synchronize()
         return values
 
     return read
-
-
-class CopyStream:
-    """Copies from the host to a device beside the device's work. On the CPU nothing is copied."""
-
-    def __init__(self, device: Device):
-        self._device = device
-        self.uses_memory = device.is_cuda
-        if device.is_cuda:
-            with device._cupy.cuda.Device(device.ordinal):
-                self._stream = device._cupy.cuda.Stream(non_blocking=True)
-
-    def send(self, values: np.ndarray, memory: Array | None = None) -> Array:
-        """A C-contiguous host array on the device, in `memory` of its shape and dtype if given.
-
-        The host array must stay as it is until the copies are finished. On the CPU it is the result.
-        Of memory that is not pinned the copy waits for what was sent before, and the host for the copy.
-        """
-        if not self._device.is_cuda:
-            return Array(values, self._device)
-        array = memory or self._device.empty(values.shape, values.dtype)
-        array.data.set(values, stream=self._stream)
-        return array
-
-    def mark(self) -> Any:
-        """A place behind the copies sent so far."""
-        return self._stream.record() if self._device.is_cuda else None
-
-    def after_work(self) -> None:
-        """Copies sent from now on begin when the device's work so far has ended."""
-        if self._device.is_cuda:
-            self._stream.wait_event(self._device._stream.record())
-
-    def before_work(self, mark: Any) -> None:
-        """The device's work from now on begins when the copies before the mark have ended."""
-        if self._device.is_cuda:
-            self._device._stream.wait_event(mark)
-
-    def finish(self, mark: Any) -> None:
-        """Waits for the copies before the mark."""
-        if self._device.is_cuda:
-            mark.synchronize()
 
 
 def parse_devices(text: str) -> list[Device]:
@@ -259,6 +329,24 @@ def parse_devices(text: str) -> list[Device]:
     if not all(names):
         raise ValueError(f"devices '{text}': an entry is empty; write for example cpu,cpu")
     return [Device(name, index) for index, name in enumerate(names)]
+
+
+def set_precision(devices: list[Device], precision: str) -> None:
+    """Lets the devices multiply in this precision, one of `PRECISIONS`.
+
+    Raises:
+        ValueError: there is no such precision.
+        DeviceError: a device has no tensor cores for it.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision '{precision}' is not known: use {', '.join(PRECISIONS)}")
+    for device in devices:
+        if precision != "fp32" and not device.has_tensor_cores:
+            raise DeviceError(
+                f"precision {precision} needs tensor cores, those of a GPU of compute capability 8.0 "
+                f"or newer, but {device.name} has none: use fp32"
+            )
+        device.precision = precision
 
 
 def _aligned(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:

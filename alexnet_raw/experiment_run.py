@@ -149,14 +149,16 @@ class Runner:
         return Outcome(variant, settings.lr, settings.seed, history, reached)
 
     def _check_same(self, folder: Path, saved: dict[str, Any], settings: Settings) -> None:
+        before = Settings(**saved)
         for name in (
-            *("data", "batch_size", "crop", "size", "schedule"),
+            *("data", "batch_size", "crop", "size", "schedule", "precision"),
             *("mirror", "colour_noise", "noise_until", "shared_crops"),
         ):
-            if saved[name] != getattr(settings, name):
+            was, now = getattr(before, name), getattr(settings, name)
+            if was != now:
                 raise ValueError(
-                    f"{folder} was trained with {name} {saved[name]}, now it is "
-                    f"{getattr(settings, name)}: choose another folder with --output"
+                    f"{folder} was trained with {name} {was}, now it is {now}: choose another folder "
+                    "with --output"
                 )
 
 

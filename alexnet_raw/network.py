@@ -197,7 +197,8 @@ class Network:
             self.update(progress)
             return self._now
 
-        self._now = self.recordings.run((images, labels, moving), work)
+        precisions = tuple(device.precision for device in self._steps)
+        self._now = self.recordings.run((images, labels, moving, precisions), work)
 
     # ---- results, on the host
 
@@ -233,11 +234,18 @@ class Network:
 
     def activations(self, name: str) -> np.ndarray:
         """(N, channels, height, width) float32, the output of layer `name` in the last forward."""
+        return np.ascontiguousarray(np.moveaxis(self.activation_array(name).numpy(), -1, 0))
+
+    def activation_array(self, name: str) -> Array:
+        """(channels, height, width, N) float32, what `activations` copies: the net's own array.
+
+        The next forward overwrites it.
+        """
         layer = self.spec[name]
         out = self._last().outputs.get((name, self.places[name]))
         if out is None or len(out.shape) != 4:
             raise ValueError(f"layer {name!r} of type {layer.type} has no activations")
-        return np.ascontiguousarray(np.moveaxis(out.numpy(), -1, 0))
+        return out
 
     def input_gradient(self) -> np.ndarray:
         """(channels, height, width, N) float32, the gradient of the last backward's pictures."""

@@ -35,7 +35,7 @@ _SETTINGS: dict[str, Any] = {
     **dict.fromkeys(("scale", "power", "min_div", "keep", "stdev"), Real),
     **dict.fromkeys(("coeff", "least", "most"), Real),
     **dict.fromkeys(("accumulate", "inverted", "blocked", "center", "centred"), _BOOL),
-    **{"kind": str, "algorithm": str, "neuron": Neuron, "values": np.ndarray},
+    **{"kind": str, "algorithm": str, "precision": str, "neuron": Neuron, "values": np.ndarray},
 }
 
 _OPTIONAL = ("bias", "targets", "given")
@@ -62,6 +62,8 @@ def _call(name: str, arrays: dict[str, Array | None], **settings: Any) -> None:
         del settings["step"]
     device = _shared_device(name, arrays.items())
     data = {argument: None if array is None else array.data for argument, array in arrays.items()}
+    if settings.get("precision", "") is None:
+        settings["precision"] = device.precision
     settings = {key: _setting(name, key, value) for key, value in settings.items()}
     if name.startswith("conv") or name == "bias_backward":
         settings["scratch"] = device.scratch
@@ -104,6 +106,7 @@ def conv_forward(
     neuron: Neuron = IDENT,
     accumulate: bool = False,
     algorithm: str = "auto",
+    precision: str | None = None,
 ) -> None:
     """out = f(weights * inp + bias), or f(out + weights * inp + bias) with ``accumulate``.
 
@@ -120,6 +123,11 @@ def conv_forward(
             up to 4 or 2.8 times fewer multiplications, with rounding errors up to 1.5e-6 of the sum
             of their magnitudes ("direct": 3e-7); "auto" takes what is faster, on a GPU always
             "direct".
+        precision: "fp32" multiplies float32; "tf32" and "bf16" round the input and the weights to 10
+            or 7 bits behind the point first and multiply on tensor cores (compute capability 8.0 or
+            newer; on the CPU slowly, for tests). Sums, bias and neuron are float32 always, and so is
+            everything of a fully-connected layer on up to 8 images, which waits for memory alone.
+            None: the device's.
     """
     _call(
         "conv_forward",
@@ -130,6 +138,7 @@ def conv_forward(
         neuron=neuron,
         accumulate=accumulate,
         algorithm=algorithm,
+        precision=precision,
     )
 
 
@@ -143,6 +152,7 @@ def conv_backward_data(
     groups: int = 1,
     accumulate: bool = False,
     algorithm: str = "auto",
+    precision: str | None = None,
 ) -> None:
     """The gradient of the input, from that of the output before the neuron.
 
@@ -156,6 +166,7 @@ def conv_backward_data(
         groups=groups,
         accumulate=accumulate,
         algorithm=algorithm,
+        precision=precision,
     )
 
 
@@ -169,6 +180,7 @@ def conv_backward_weights(
     groups: int = 1,
     accumulate: bool = False,
     algorithm: str = "auto",
+    precision: str | None = None,
 ) -> None:
     """The gradient of the weights, summed over the images; shapes and settings are those of
     `conv_forward`."""
@@ -180,6 +192,7 @@ def conv_backward_weights(
         groups=groups,
         accumulate=accumulate,
         algorithm=algorithm,
+        precision=precision,
     )
 
 

@@ -25,7 +25,7 @@ class Graph:
         """Records work, without doing it. RuntimeError if something in it cannot be recorded."""
         self._first, *self._others = devices
         origin = self._first._stream
-        with self._first._cupy.cuda.Device(self._first.ordinal):
+        with self._first._current():
             origin.begin_capture()
             try:
                 self._fork()
@@ -41,16 +41,17 @@ class Graph:
     def launch(self) -> None:
         """Gives the work to the GPU, between what the devices were given before and what follows."""
         self._join()
-        self._graph.launch(self._first._stream)
+        with self._first._current():
+            self._graph.launch(self._first._stream)
         self._fork()
 
     def _fork(self) -> None:
         for device in self._others:
-            device._stream.wait_event(self._first._stream.record())
+            device._stream.wait_event(self._first._mark(self._first._stream))
 
     def _join(self) -> None:
         for device in self._others:
-            self._first._stream.wait_event(device._stream.record())
+            self._first._stream.wait_event(device._mark(device._stream))
 
 
 class Recordings:

@@ -13,7 +13,7 @@ from typing import Any
 
 from alexnet_raw import atomic, checkpoint, class_names, data, info, net_data, run_report, transfer
 from alexnet_raw.checkpoint import Checkpoint, CheckpointError
-from alexnet_raw.device import Device
+from alexnet_raw.device import Device, set_precision
 from alexnet_raw.evaluation import Score
 from alexnet_raw.layers.cost import LogLoss
 from alexnet_raw.model import Model
@@ -88,6 +88,7 @@ class Run:
         threads: int | None = None,
     ) -> Run:
         """A new run, with first weights drawn from the seed. Reads the pictures' mean image."""
+        set_precision(devices, settings.precision)
         spec, settings = chosen_net(settings)
         folder = new_folder(folder, spec.name)
         path = new_checkpoint(checkpoint_path or folder / checkpoint.FILE_NAME)
@@ -122,6 +123,7 @@ class Run:
         try:
             state = saved.metadata["run"]
             settings = replace(Settings(**state["settings"]), **changes)
+            set_precision(devices, settings.precision)
             model = Model.restore(saved, path, devices, settings.batch_size, for_training=True)
             sources = open_sources(settings.data, model.picture_size, model.classes)
             run = cls(settings, model, sources, path.parent, checkpoint.main(path), threads)

@@ -46,6 +46,7 @@ class Settings:
     batch_size: int | None = None
     lr: float | None = None  # the largest rate of any weights; None: as the parameter file says
     schedule: str | None = None  # "file": as the parameter file says; "plateau": see plateau.py
+    precision: str = "fp32"  # of products, one of device.PRECISIONS
     seed: int = 1
     graphs: bool = True  # record steps as CUDA graphs, on a GPU; changes no bit
     save_every: int = 1  # epochs

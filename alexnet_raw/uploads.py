@@ -15,9 +15,51 @@ from typing import Any
 import numpy as np
 
 from alexnet_raw.data import Batch
-from alexnet_raw.device import Array, CopyStream, Device
+from alexnet_raw.device import Array, Device
 
 FIELDS = ("pictures", "labels", "offsets", "flips", "noise")  # of a Batch, that the device needs
+
+
+class CopyStream:
+    """Copies from the host to a device beside the device's work. On the CPU nothing is copied."""
+
+    def __init__(self, device: Device):
+        self._device = device
+        self.uses_memory = device.is_cuda
+        if device.is_cuda:
+            with device._cupy.cuda.Device(device.ordinal):
+                self._stream = device._cupy.cuda.Stream(non_blocking=True)
+
+    def send(self, values: np.ndarray, memory: Array | None = None) -> Array:
+        """A C-contiguous host array on the device, in `memory` of its shape and dtype if given.
+
+        The host array must stay as it is until the copies are finished. On the CPU it is the result.
+        Of memory that is not pinned the copy waits for what was sent before, and the host for the copy.
+        """
+        if not self._device.is_cuda:
+            return Array(values, self._device)
+        array = memory or self._device.empty(values.shape, values.dtype)
+        array.data.set(values, stream=self._stream)
+        return array
+
+    def mark(self) -> Any:
+        """A place behind the copies sent so far."""
+        return self._device._mark(self._stream) if self._device.is_cuda else None
+
+    def after_work(self) -> None:
+        """Copies sent from now on begin when the device's work so far has ended."""
+        if self._device.is_cuda:
+            self._stream.wait_event(self._device._mark(self._device._stream))
+
+    def before_work(self, mark: Any) -> None:
+        """The device's work from now on begins when the copies before the mark have ended."""
+        if self._device.is_cuda:
+            self._device._stream.wait_event(mark)
+
+    def finish(self, mark: Any) -> None:
+        """Waits for the copies before the mark."""
+        if self._device.is_cuda:
+            mark.synchronize()
 
 
 @dataclass(frozen=True)

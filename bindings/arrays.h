@@ -32,6 +32,7 @@ class ArrayArgument {
     index_t size() const;
     index_t bytes() const;
     int dim(size_t i) const { return int(shape[i]); }
+    bool is_aligned() const { return reinterpret_cast<uintptr_t>(data_) % 16 == 0; }
     std::string describe() const;  // "inp (3, 5, 5, 2) float32"
 
     friend ArrayArgument array_argument(const py::handle&, const char*, const char*,

@@ -8,6 +8,13 @@ ConvAlgorithm algorithm_argument(const std::string& name) {
     return ConvAlgorithm::winograd;
 }
 
+ConvPrecision precision_argument(const std::string& name) {
+    if (name == "fp32") return ConvPrecision::fp32;
+    if (name == "tf32") return ConvPrecision::tf32;
+    check_setting(name == "bf16", "precision must be 'fp32', 'tf32' or 'bf16', got '" + name + "'");
+    return ConvPrecision::bf16;
+}
+
 ConvSize conv_size(const ArrayArgument& inp, const ArrayArgument& weights, const ArrayArgument& out,
                    const Geometry& g) {
     constexpr int kLargestStride = 1 << 15;
@@ -28,7 +35,9 @@ ConvSize conv_size(const ArrayArgument& inp, const ArrayArgument& weights, const
                         g.stride,
                         g.padding,
                         g.groups,
-                        g.algorithm};
+                        g.algorithm,
+                        g.precision,
+                        inp.is_aligned() && weights.is_aligned() && out.is_aligned()};
     check_setting(g.padding >= 0 && g.padding < s.filter_height && g.padding < s.filter_width,
                   "padding must be at least 0 and smaller than the filter, got " +
                       std::to_string(g.padding) + " for " + weights.describe());
@@ -54,6 +63,9 @@ ConvSize conv_size(const ArrayArgument& inp, const ArrayArgument& weights, const
     check_setting(g.algorithm != ConvAlgorithm::winograd || s.suits_winograd(),
                   "algorithm='winograd' needs stride 1 and filters of 3 x 3 or 5 x 5, got stride " +
                       std::to_string(g.stride) + " and " + weights.describe());
+    check_setting(
+        g.algorithm != ConvAlgorithm::winograd || g.precision == ConvPrecision::fp32,
+        "algorithm='winograd' multiplies in fp32 only: leave out the precision, or the algorithm");
     // Kernels count a product's rows and columns in ints, rounded up to whole lane groups.
     auto countable = [](index_t pixels, index_t each) {
         constexpr index_t kMostLanes = 16;

@@ -1,59 +1,62 @@
-"""A stand-in for CuPy and the CUDA extension where there is no GPU.
+"""A stand-in for the part of CuPy that devices use, whose streams run as late or as early as they may.
 
-Its memory is the host's and its kernels are those of the CPU target, but its streams keep their work
-as a GPU's may: until somebody waits, or doing at once whatever does not have to wait. So what is read
-too early or overwritten too soon is seen, and so is a number that a recorded graph should not have
-kept. `counts` holds what costs time: allocations, and waits of the host.
+There need not be a GPU to see that nothing is read too early or overwritten too soon: a stream's work
+is a list of functions, done when somebody waits for it, in the order that events ask for. Arrays are
+NumPy's underneath. There are as many GPUs as one likes, and, as with real ones, a stream can only
+record an event that was made while its GPU was the current one.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import weakref
-from collections import Counter
-from collections.abc import Callable
-from typing import Any, ClassVar
+from itertools import count
+from operator import attrgetter
+from types import SimpleNamespace
 
 import numpy as np
 
-from alexnet_raw import _cpu, device
-
-counts: Counter[str] = Counter()
-
 
 class Event:
-    def __init__(self, queue: Stream, graph: Graph | None):
-        self.queue, self.place, self.graph = queue, len(queue.work), graph
-        self.step = Stream.step
+    def __init__(self, stream, place):
+        assert stream.device_id == Gpu.current[-1], "an event of another GPU than the stream's"
+        self.stream, self.place = stream, place
 
     @property
     def happened(self) -> bool:
-        return self.queue.done >= self.place
+        return self.stream.done >= self.place
 
-    def synchronize(self) -> None:
-        assert self.graph is None, "the host waits for an event of a recording"
-        counts["waits for the step's own work"] += self.step == Stream.step
-        self.queue.run_to(self.place)
+    def synchronize(self):
+        self.stream.run_to(self.place)
+
+
+class Gpu:
+    """cupy.cuda.Device"""
+
+    current = [0]  # noqa: RUF012
+
+    def __init__(self, ordinal: int):
+        self.id = ordinal
+
+    def __enter__(self):
+        self.current.append(self.id)
+
+    def __exit__(self, *_):
+        self.current.pop()
 
 
 class Stream:
+    """Keeps its work until somebody waits; an eager one does whatever does not have to wait."""
+
     eager = False
-    step = 0  # of the test: events of the same step are young
-    by_pointer: ClassVar = weakref.WeakValueDictionary()
-    current: Stream | None = None
+    handles = count(16)
+    known: dict[int, Stream] = {}  # noqa: RUF012
+    current: list[Stream] = []  # noqa: RUF012
 
-    def __init__(self, non_blocking: bool = True):
-        self.work: list[Callable[[], None] | Event] = []
-        self.done = 0
-        self.graph: Graph | None = None  # that records what is given
-        self.ptr = id(self)
-        Stream.by_pointer[self.ptr] = self
+    def __init__(self, non_blocking=True):
+        self.work, self.done = [], 0
+        self.ptr, self.device_id = next(self.handles), Gpu.current[-1]
+        self.known[self.ptr] = self
 
-    def give(self, job: Callable[[], None] | Event) -> None:
-        if self.graph:
-            self.graph.branch(self).work.append(job)
-            return
+    def give(self, job):
         self.work.append(job)
         while self.eager and self.done < len(self.work):
             job = self.work[self.done]
@@ -61,181 +64,107 @@ class Stream:
                 break
             self.run_to(self.done + 1)
 
-    def run_to(self, place: int) -> None:
+    def run_to(self, place):
         while self.done < place:
             job = self.work[self.done]
-            if isinstance(job, Event):
-                job.queue.run_to(job.place)
-            else:
-                job()
+            job.synchronize() if isinstance(job, Event) else job()
             self.done += 1
 
-    def record(self) -> Event:
-        return Event(self.graph.branch(self) if self.graph else self, self.graph)
+    def record(self):
+        return Event(self, len(self.work))
 
-    def wait_event(self, event: Event) -> None:
-        if event.graph and not self.graph:
-            assert not event.graph.ended, "waits for a recording that has ended"
-            self.graph = event.graph  # it joins
-        assert self.graph is event.graph, "a recording waits for work outside of it"
-        self.give(event)
+    wait_event = give
 
-    def synchronize(self) -> None:
-        assert self.graph is None, "the host waits for a recording"
-        counts["synchronisations"] += 1
+    def synchronize(self):
         self.run_to(len(self.work))
 
-    def begin_capture(self) -> None:
-        self.graph = Graph(self)
-
-    def end_capture(self) -> Graph:
-        graph = self.graph
-        graph.ended = True
-        for stream in graph.branches:
-            stream.graph = None
-        return graph
-
-    def __enter__(self) -> Stream:
-        self.before, Stream.current = Stream.current, self
+    def __enter__(self):
+        assert self.device_id == Gpu.current[-1], "a stream of another GPU than the current one"
+        self.current.append(self)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        Stream.current = self.before
+    def __exit__(self, *_):
+        self.current.pop()
 
 
-class Graph:
-    """What was given to streams, with the arguments of then; each is a branch, ordered by events."""
-
-    def __init__(self, origin: Stream):
-        self.origin, self.ended = origin, False
-        self.branches: dict[Stream, Stream] = {}
-        self.branch(origin)
-
-    def branch(self, stream: Stream) -> Stream:
-        if stream not in self.branches:
-            self.branches[stream] = Stream()
-        return self.branches[stream]
-
-    def launch(self, stream: Stream) -> None:
-        counts["graph launches"] += 1
-        stream.give(self.run)
-
-    def run(self) -> None:
-        for branch in self.branches.values():
-            branch.done = 0
-        if self.origin.eager:
-            for branch in reversed(self.branches.values()):
-                branch.run_to(len(branch.work))
-        origin = self.branch(self.origin)
-        origin.run_to(len(origin.work))
-        assert all(b.done == len(b.work) for b in self.branches.values()), "a branch was not joined"
+LEGACY = Stream()  # CUDA's default stream
+LEGACY.ptr = 1
+Stream.known[LEGACY.ptr] = LEGACY
+Stream.current.append(LEGACY)
 
 
-class ndarray(np.ndarray):
-    def __new__(cls, shape: Any, dtype: Any) -> ndarray:
-        counts["allocations"] += 1
-        assert not any(stream.graph for stream in Stream.by_pointer.values()), "memory in a recording"
-        array = np.empty(shape, dtype)
-        array.view(np.uint8).fill(0xA5)
-        return array.view(cls)
+class UnownedMemory:
+    """cupy.cuda.UnownedMemory. It asks the driver for the GPU; here the owner tells."""
+
+    def __init__(self, ptr, size, owner):
+        self.ptr, self.size, self.owner, self.device_id = ptr, size, owner, owner.ordinal
+
+
+class GpuArray:
+    """cupy.ndarray. It is its own MemoryPointer and its own DLPack capsule."""
+
+    shape, dtype, nbytes, flags = (
+        property(attrgetter(f"values.{name}")) for name in ("shape", "dtype", "nbytes", "flags")
+    )
+
+    def __init__(self, shape, dtype, memptr=None, strides=None):
+        if memptr is None:
+            self.values, self.ordinal = np.zeros(shape, dtype), Gpu.current[-1]
+        else:
+            foreign = {"data": (memptr.ptr, False), "typestr": np.dtype(dtype).str, "version": 3}
+            foreign |= {"shape": shape, "strides": strides}
+            self.values = np.asarray(SimpleNamespace(__array_interface__=foreign, memory=memptr))
+            self.ordinal = memptr.device_id
+        self.data, self.pool = self, Stream.current[-1]
+
+    def __dlpack_device__(self):
+        return 2, self.ordinal
+
+    def __dlpack__(self, stream=None):
+        """What the reader's stream does from now on follows what the current one was given."""
+        if stream != -1:
+            Stream.known[stream or LEGACY.ptr].wait_event(Stream.current[-1].record())
+        return self
 
     @property
-    def data(self) -> MemoryPointer:
-        return MemoryPointer(self)
+    def __cuda_array_interface__(self):
+        stream, values = Stream.current[-1].ptr, self.values.__array_interface__
+        return {**values, "version": 3, "stream": stream}
 
-    def set(self, values: np.ndarray, stream: Stream) -> None:
-        """From pinned memory it reads when it runs, without keeping it; others it waits for."""
-        if is_pinned(values.ctypes.data):
-            source, size = values.ctypes.data, values.nbytes
-            stream.give(lambda: ctypes.memmove(self.ctypes.data, source, size))
+    def set(self, values, stream):
+        """Reads the host's memory when it runs, and does not keep pictures from being let go."""
+        if values.dtype == np.uint8 and values.ndim == 4:
+            memory = next(m for m in PINNED if values.ctypes.data == address(m))
+            count = values.nbytes
+            read = lambda: np.frombuffer(memory, np.uint8, count).reshape(self.shape)  # noqa: E731
         else:
-            stream.synchronize()
-            np.copyto(self, values)
+            read = lambda: values  # noqa: E731
+        stream.give(lambda: np.copyto(self.values, read()))
 
-    def get(self, stream: Stream) -> np.ndarray:
-        stream.synchronize()
-        return np.array(self)
-
-    def __setitem__(self, where: Any, values: np.ndarray) -> None:
-        Stream.current.give(lambda: np.ndarray.__setitem__(self, where, values))
+    def copy_from_device_async(self, source, size, stream):
+        stream.give(lambda: np.copyto(self.values, source.values))
 
 
-class MemoryPointer:
-    def __init__(self, array: ndarray):
-        self.array, self.ptr = array, array.ctypes.data
-
-    def memset_async(self, value: int, size: int, stream: Stream) -> None:
-        array = self.array
-        stream.give(lambda: ctypes.memset(array.ctypes.data, value, size))
-
-    def copy_from_device_async(self, source: MemoryPointer, size: int, stream: Stream) -> None:
-        ours, theirs = self.array, source.array
-        stream.give(lambda: ctypes.memmove(ours.ctypes.data, theirs.ctypes.data, size))
-
-    def copy_to_host_async(self, target: int, size: int, stream: Stream) -> None:
-        array = self.array
-        assert is_pinned(target)
-        stream.give(lambda: ctypes.memmove(target, array.ctypes.data, size))
-
-
-_pinned: list[bytearray] = []  # all that was ever given out
-_free: dict[int, list[bytearray]] = {}
+PINNED: list[bytearray] = []  # all that was ever given out
 
 
 def address(memory: bytearray) -> int:
-    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    return np.frombuffer(memory, np.uint8).ctypes.data
 
 
-def is_pinned(pointer: int) -> bool:
-    return any(0 <= pointer - address(memory) < len(memory) for memory in _pinned)
-
-
-def alloc_pinned_memory(size: int) -> memoryview:
-    """Memory that is used again once nobody holds it, as in CuPy's pool."""
-    free = _free.setdefault(size, [])
-    if not free:
-        counts["allocations"] += 1
-        free.append(bytearray(size))
-        _pinned.append(free[-1])
-    memory = free.pop()
-    holder = (ctypes.c_char * size).from_buffer(memory)
-    weakref.finalize(holder, free.append, memory).atexit = False
-    return memoryview(holder)
-
-
-class Extension:
-    """The kernels, each given to a stream; as CUDA's they keep the arguments that they were given."""
-
-    def scratch(self, floats: int) -> np.ndarray:
-        """In place of the device's, which a late launch would ask for late."""
-        self._scratch = np.full(floats, np.nan, np.float32)
-        return self._scratch
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        op = getattr(_cpu, name)
-
-        def launch(*, stream: int, **arguments: Any) -> None:
-            if "scratch" in arguments:
-                arguments["scratch"] = self.scratch
-            if "values" in arguments:
-                arguments["values"] = arguments["values"].copy()
-            counts["launches"] += 1
-            Stream.by_pointer[stream].give(lambda: op(**arguments, stream=0))
-
-        return launch
+def pinned(size: int) -> bytearray:
+    PINNED.append(bytearray(size))
+    return PINNED[-1]
 
 
 class Cupy:
-    ndarray = ndarray
+    ndarray = GpuArray
+    from_dlpack = staticmethod(lambda capsule: capsule)
 
     class cuda:
         Stream = Stream
-        Device = staticmethod(lambda ordinal: contextlib.nullcontext())
-        alloc_pinned_memory = staticmethod(alloc_pinned_memory)
-
-
-def install(monkeypatch: Any) -> None:
-    """From now on cuda:N is this."""
-    counts.clear()
-    monkeypatch.setattr(device, "_extension", lambda name: Extension() if name == "_cuda" else _cpu)
-    monkeypatch.setattr(device, "_cupy", lambda module, name, ordinal: Cupy)
+        ExternalStream = staticmethod(lambda ptr, device_id: Stream.known[ptr])
+        Device = Gpu
+        UnownedMemory = UnownedMemory
+        MemoryPointer = staticmethod(lambda memory, offset: memory)
+        alloc_pinned_memory = staticmethod(pinned)

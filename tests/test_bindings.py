@@ -39,7 +39,7 @@ class Op:
 
 
 GEOMETRY = {"stride": 1, "padding": 1, "groups": 2, "accumulate": False}
-CONVOLUTION = {**GEOMETRY, "algorithm": "auto"}
+CONVOLUTION = {**GEOMETRY, "algorithm": "auto", "precision": "fp32"}
 LRN = {"size": 3, "scale": 1.0, "power": 0.75, "min_div": 1.0, "blocked": False}
 NORM = {"size": 3, "scale": 1.0, "power": 0.75, "min_div": 1.0}
 POOL = {"kind": "max", "size": 3, "stride": 2, "start": 0, "neuron": RELU}
@@ -193,6 +193,7 @@ NOT_A_NUMBER = [None, "1", [1], 1j, True]
 NOT_AN_INTEGER = [*NOT_A_NUMBER, 1.5, math.nan]
 BAD_SETTINGS = {
     "algorithm": ["", "Winograd", "fft", "direct ", "a\0uto", b"auto", 1, None, True],
+    "precision": ["", "FP32", "fp16", "tf32 ", "b\0f16", b"fp32", 1, True],
     "stride": [0, -1, 2**15 + 1, 2**31 - 1, -(2**31), *BIG, *NOT_AN_INTEGER],
     "padding": [-1, 3, 2**31 - 1, -(2**31), *BIG, *NOT_AN_INTEGER],
     "groups": [0, -1, 3, 2**31 - 1, -(2**31), *BIG, *NOT_AN_INTEGER],

@@ -111,6 +111,8 @@ def test_version(capsys):
         (["train", "--schedule", "cosine"], ["cosine", "plateau"]),
         (["train", "--devices", "tpu"], ["tpu", "cuda:N"]),
         (["train", "--devices", "cpu,"], ["empty"]),
+        (["train", "--precision", "tf32"], ["tf32", "tensor cores", "cpu", "fp32"]),
+        (["eval", "--precision", "fp16"], ["fp16", "bf16"]),
         (["train", "--net", "vgg"], ["vgg", "alexnet-mini"]),
         (["train", "--net", "no.layers.cfg"], ["--params"]),
         (["train", "--net", "no.layers.cfg", "--params", "no.cfg"], ["no.layers.cfg"]),

@@ -16,15 +16,15 @@ from alexnet_raw.device import parse_devices
 from alexnet_raw.layers import Site
 from alexnet_raw.run import Run, TrainingError
 from alexnet_raw.run_settings import Settings
-from tests import cupy_stand_in, tiny_run
-from tests.cupy_stand_in import Stream, counts
+from tests import gpu_stand_in, tiny_run
+from tests.gpu_stand_in import Stream, counts
 from tests.test_training import interrupt, same
 
 
 @pytest.fixture(params=["late", "early"])
 def gpu(request, monkeypatch) -> None:
     """cuda:N is a stand-in whose streams work as late or as early as they may."""
-    cupy_stand_in.install(monkeypatch)
+    gpu_stand_in.install(monkeypatch)
     monkeypatch.setattr(Stream, "eager", request.param == "early")
     monkeypatch.setattr(run_report, "draw", lambda *_: None)
 

@@ -12,8 +12,8 @@ from alexnet_raw import layer_file
 from alexnet_raw.device import Device, parse_devices
 from alexnet_raw.network import Network
 from alexnet_raw.recording import KINDS, Graph, Recordings
-from tests import cupy_stand_in
-from tests.cupy_stand_in import Stream, counts
+from tests import gpu_stand_in
+from tests.gpu_stand_in import Stream, counts
 
 DATA = """
 [data]
@@ -65,7 +65,7 @@ coeff=1
 @pytest.fixture(params=["late", "early"])
 def gpu(request, monkeypatch) -> None:
     """cuda:N is a stand-in whose streams work as late or as early as they may."""
-    cupy_stand_in.install(monkeypatch)
+    gpu_stand_in.install(monkeypatch)
     monkeypatch.setattr(Stream, "eager", request.param == "early")
 
 
@@ -145,8 +145,8 @@ def test_a_net_that_draws_on_the_host_is_not_recorded(gpu):
         np.testing.assert_array_equal(array, states[1][name], err_msg=name)
 
 
-def test_frozen_layers_and_other_arrays_are_other_kinds(gpu):
-    """A schedule that stops a layer, and pictures elsewhere, give what they give on the CPU."""
+def test_a_step_that_differs_is_another_kind(gpu):
+    """Frozen layers, pictures elsewhere and another precision give what they give on the CPU."""
     states = []
     for device in ("cuda:0", "cpu"):
         [place] = devices = parse_devices(device)
@@ -155,8 +155,9 @@ def test_frozen_layers_and_other_arrays_are_other_kinds(gpu):
         pictures = [rng.standard_normal((3, 12, 12, 3), np.float32) for _ in range(2)]
         first, second = map(place.upload, pictures)
         labels = place.upload(np.array([0, 1, 1], np.int32))
-        for step, images in enumerate((first, first, first, second, first, second, second, first)):
+        for step, images in enumerate([*[first] * 3, second, first, second, second, first, first]):
             net.rate_scale = 0.0 if step in (5, 6) else 1.0 / (step + 1)
+            place.precision = "fp32" if step < 7 else "tf32"
             net.train_step(images, labels, step, 0.0)
         states.append(net.state())
     for name, array in states[0].items():

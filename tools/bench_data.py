@@ -126,7 +126,7 @@ def main() -> None:
     p.add_argument("--no-torch", action="store_true", help="measure ours and Pillow alone")
     p.add_argument("--output", type=Path, help="also write what is printed to this file")
     arguments = p.parse_args()
-    arguments.device, arguments.threads, arguments.tf32 = "cpu", 0, False
+    arguments.device, arguments.threads, arguments.precision = "cpu", 0, "fp32"
     device, report, cores = start(arguments), Report(arguments.output), default_threads()
     report(f"# Decoding, preparing and loading pictures, {cores} cores\n")
     for line in about(arguments, device):

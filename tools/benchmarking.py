@@ -26,7 +26,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 from alexnet_raw import info, layer_file
-from alexnet_raw.device import Device
+from alexnet_raw.device import PRECISIONS, Device, set_precision
 
 try:
     import torch
@@ -46,7 +46,9 @@ def parser(description: str, net: str = "", batch_size: int = 0) -> argparse.Arg
     p.add_argument("--device", default="cpu", help="cpu or cuda:N")
     p.add_argument("--threads", type=int, default=0, help="CPU threads of both; 0: all cores")
     p.add_argument("--no-torch", action="store_true", help="measure ours alone")
-    p.add_argument("--tf32", action="store_true", help="let PyTorch round to TF32 on a GPU")
+    p.add_argument(
+        "--precision", default="fp32", choices=PRECISIONS, help="of both sides' products, on a GPU"
+    )
     p.add_argument("--output", type=Path, help="also write what is printed to this file")
     return p
 
@@ -63,10 +65,14 @@ def start(arguments: argparse.Namespace) -> Device:
     """The device, and equal threads and precision for both sides."""
     device = Device(arguments.device)
     set_threads(device, arguments.threads or os.cpu_count())
+    set_precision([device], arguments.precision)
     if torch:
         torch.backends.cudnn.benchmark = True
-        torch.backends.cudnn.allow_tf32 = arguments.tf32
-        torch.backends.cuda.matmul.allow_tf32 = arguments.tf32
+        torch.backends.cudnn.allow_tf32 = arguments.precision != "fp32"
+        torch.backends.cuda.matmul.allow_tf32 = arguments.precision != "fp32"
+        if arguments.precision == "bf16":  # as `with torch.autocast(...)` around all that it does
+            torch.set_autocast_dtype("cuda", torch.bfloat16)
+            torch.set_autocast_enabled("cuda", True)
     return device
 
 

@@ -1,18 +1,16 @@
 #!/usr/bin/env python3
 """Runs the tests of the CUDA target where there is no GPU, on a PTX emulator.
 
-nvcc compiles cuda/kernels/*.cu to PTX; the emulator's translator makes C++ of it, which checks every
-access for races, bounds and uninitialised memory. With the bindings and the emulator's stand-in for
-the CUDA runtime that becomes alexnet_raw._cuda, in a private copy of the package, and the project's
-own op tests run on it as the device cuda:0. A failed test fails the run, and so does any report.
+nvcc compiles cuda/kernels/*.cu to PTX; the translator in emulate_cuda/ptx makes C++ of it, which checks
+every access for races, bounds and uninitialised memory. With the bindings and a stand-in for the CUDA
+runtime that becomes alexnet_raw._cuda, in a private copy of the package, and the project's own op tests
+run on it as the device cuda:0. A failed test fails the run, and so does any report.
 
-    tools/emulate_cuda.py --emulator DIR            every op test, in two orders of warps and blocks
-    tools/emulate_cuda.py --emulator DIR -k conv --seeds 0,1,2,3
-    tools/emulate_cuda.py --emulator DIR --mutate   deletes each barrier in turn: each must be reported
+    tools/emulate_cuda.py            every op test, in two orders of warps and blocks
+    tools/emulate_cuda.py -k conv --seeds 0,1,2,3
+    tools/emulate_cuda.py --mutate   deletes each barrier in turn: each must be reported
 
-DIR (or the environment variable PTXCPU) is a PTX emulator's folder, with ptx2cpp.py (translator),
-ptxcpu.h and ptxcpu_rt.cpp (runtime). Needs nvcc, g++, and alexnet-raw installed in place
-(pip install -e '.[test]').
+Needs nvcc, g++, and alexnet-raw installed in place (pip install -e '.[test]').
 """
 
 from __future__ import annotations
@@ -30,6 +28,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = Path(__file__).resolve().with_suffix("")
+PTX = HERE / "ptx"  # the emulator: a translator and the runtime of what it makes
 BARRIER = re.compile(r"^[ \t]*__syncthreads\(\);.*$", re.MULTILINE)
 
 
@@ -42,8 +41,8 @@ def run(*command: object) -> None:
 class Emulation:
     """The build of one copy of the sources, and the tests on it."""
 
-    def __init__(self, emulator: Path, work: Path, arch: str):
-        self.emulator, self.work, self.arch = emulator, work, arch
+    def __init__(self, work: Path, arch: str):
+        self.work, self.arch = work, arch
         self.nvcc = shutil.which(os.environ.get("CUDACXX", "nvcc"))
         if not self.nvcc:
             raise SystemExit("nvcc was not found: put it on PATH or set CUDACXX")
@@ -72,7 +71,7 @@ class Emulation:
     def object_of(self, source: Path, kind: str, compile_to) -> Path:
         """An object file under a name made of its sources' contents, so that mutants share the rest."""
         digest = hashlib.sha256(f"{kind} {self.arch}".encode())
-        files = self.dependencies(source) | set(self.emulator.glob("*.*"))
+        files = self.dependencies(source) | set(PTX.glob("*.py")) | set(PTX.glob("*.h"))
         for path in sorted(files):
             digest.update(path.read_bytes())
         target = self.objects / f"{source.stem}.{kind}.{digest.hexdigest()[:16]}.o"
@@ -95,7 +94,7 @@ class Emulation:
     def device_object(self, source: Path, target: Path) -> None:
         ptx, translated = target.with_suffix(".ptx"), target.with_suffix(".cpp")
         run(self.nvcc, *self.nvcc_flags(), "-ptx", source, "-o", ptx)
-        run(sys.executable, self.emulator / "ptx2cpp.py", ptx, translated)
+        run(sys.executable, PTX / "translate.py", ptx, translated)
         self.host_compiler(*self.emulator_flags(), "-fno-trapping-math")(translated, target)
 
     def host_object(self, source: Path, target: Path) -> None:
@@ -103,13 +102,25 @@ class Emulation:
 
     def emulator_flags(self) -> list[str]:
         strict = ["-fno-strict-aliasing", "-fwrapv", "-ffp-contract=off"]
-        return ["-O1", "-march=native", "-w", *strict, "-DCHECK=1", f"-I{self.emulator}"]
+        return ["-O1", "-march=native", "-w", *strict, f"-DEMULATOR_ARCH={self.arch}", f"-I{PTX}"]
 
     def toolkit(self) -> Path:
         """The folder of the CUDA toolkit, which nvcc tells (on PATH it may be a link or a script)."""
         command = [self.nvcc, "--dryrun", "-E", "-x", "cu", os.devnull]
         done = subprocess.run(command, capture_output=True, text=True)
         return Path(re.search(r"TOP=(\S+)", done.stderr + done.stdout).group(1))
+
+    def emulated(self, kernels: list[Path]) -> list[tuple]:
+        """What to compile for these kernels to run: their two sides, and the emulator."""
+        wanted = [(k, "device", self.device_object) for k in kernels]
+        wanted += [(k, "host", self.host_object) for k in kernels]
+        runtime = [*sorted(PTX.glob("*.cpp")), ROOT / "cuda" / "core" / "fiber.cpp"]
+        emulator = self.host_compiler(*self.emulator_flags())
+        return wanted + [(source, "emulator", emulator) for source in runtime]
+
+    def compile(self, wanted: list[tuple], jobs: int) -> list[Path]:
+        with ThreadPoolExecutor(jobs) as pool:
+            return list(pool.map(lambda one: self.object_of(*one), wanted))
 
     def build(self, jobs: int) -> None:
         """Compiles what changed and links tree/alexnet_raw/_cuda."""
@@ -122,15 +133,10 @@ class Emulation:
             *(f'-DALEXNET_RAW_{name}="emulated"' for name in named),
             f"-I{cuda_include}", f"-I{pybind11.get_include()}", f"-I{sysconfig.get_path('include')}",
         )  # fmt: skip
-        kernels = sorted((self.tree / "cuda/kernels").glob("*.cu"))
-        wanted = [(k, "device", self.device_object) for k in kernels]
-        wanted += [(k, "host", self.host_object) for k in kernels]
+        wanted = self.emulated(sorted((self.tree / "cuda/kernels").glob("*.cu")))
         wanted += [(b, "binding", binding) for b in sorted((self.tree / "bindings").glob("*.cpp"))]
         wanted += [(HERE / "runtime.cpp", "runtime", self.host_compiler("-O1", f"-I{cuda_include}"))]
-        emulator = self.host_compiler(*self.emulator_flags())
-        wanted += [(self.emulator / "ptxcpu_rt.cpp", "emulator", emulator)]
-        with ThreadPoolExecutor(jobs) as pool:
-            objects = list(pool.map(lambda one: self.object_of(*one), wanted))
+        objects = self.compile(wanted, jobs)
         module = self.tree / "alexnet_raw" / ("_cuda" + sysconfig.get_config_var("EXT_SUFFIX"))
         run("g++", "-shared", "-o", module, *objects, "-lpthread", "-Wl,-Bsymbolic")
 
@@ -138,8 +144,8 @@ class Emulation:
         """pytest's exit status and the emulator's reports."""
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join([str(self.tree), str(HERE)]),
-            "PTXCPU_SEED": str(seed),
-            "PTXCPU_ARENA_GB": "16",
+            "EMULATOR_SEED": str(seed),
+            "EMULATOR_ARENA_GB": "16",
             "ALEXNET_RAW_TEST_BORDER": "0",  # the emulator knows where an array ends
         }
         command = [
@@ -159,16 +165,17 @@ class Emulation:
         for line in process.stderr:
             if not quiet:
                 sys.stderr.write(line)
-            if line.startswith("PTXCPU") and not line.rstrip().endswith("reports in all"):
+            if line.startswith("EMULATOR"):
                 reports.append(line.strip())
         return process.wait(), reports
 
 
 def test_arguments(select: str | None, extra: list[str]) -> list[str]:
-    """The tests of each kernel, or those that were asked for."""
+    """The tests of each kernel that has some of its own, or those that were asked for."""
     kernels = sorted(path.stem for path in (ROOT / "cuda" / "kernels").glob("*.cu"))
     files = [a for a in extra if a.startswith("tests")]
-    files = files or [f"tests/test_{op}.py" for op in (*kernels, "fc")]
+    of_ops = (f"tests/test_{op}.py" for op in (*kernels, "fc"))
+    files = files or [file for file in of_ops if (ROOT / file).exists()]
     others = [a for a in extra if not a.startswith("tests")]
     return [*files, "-k", f"cuda:0 and ({select})" if select else "cuda:0", *others]
 
@@ -216,13 +223,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    emulator = os.environ.get("PTXCPU")
-    parser.add_argument("--emulator", default=emulator, required=not emulator, help="its folder")
     parser.add_argument(
         "--work", type=Path, default=ROOT / "build" / "emulate_cuda", help="build folder"
     )
     parser.add_argument(
-        "--arch", default="75", help="compute capability of the PTX (default %(default)s)"
+        "--arch", default="80", help="compute capability of the PTX, 75 or newer (default %(default)s)"
     )
     parser.add_argument(
         "--seeds", default="0,1", help="orders of warps and blocks (default %(default)s)"
@@ -240,7 +245,7 @@ def main() -> int:
     )
     options, extra = parser.parse_known_args()
 
-    emulation = Emulation(Path(options.emulator).resolve(), options.work.resolve(), options.arch)
+    emulation = Emulation(options.work.resolve(), options.arch)
     emulation.copy_sources()
     if options.mutate is not None:
         missed = mutate(emulation, options.mutate, options.jobs)

@@ -76,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
     experiment = EXPERIMENTS[args.experiment]
     chosen = {name: getattr(args, name) for name in ("params", "data", "crop", "epochs", "batch_size")}
     chosen |= options.recipe(args)
-    settings = Settings(net=args.net or experiment.net, **chosen)
+    precision = args.precision or "fp32"
+    settings = Settings(net=args.net or experiment.net, precision=precision, **chosen)
     folder = args.output or Path("experiments") / args.experiment
     atomic.check_folder("--output", folder, folder)
     runner = experiment_run.Runner(experiment, settings, folder, options.devices(args), args.threads)

@@ -166,6 +166,12 @@ def add_machine(command: argparse.ArgumentParser) -> None:
         type=integer(1),
         help="CPU threads (default: all cores). Results do not depend on it",
     )
+    command.add_argument(
+        "--precision",
+        choices=("fp32", "tf32", "bf16"),
+        help="how convolutions and fully-connected layers multiply: fp32; or on a GPU's tensor cores, "
+        "with inputs rounded to TF32 or bfloat16 and float32 sums (default: fp32)",
+    )
 
 
 def add_checkpoint(command: argparse.ArgumentParser) -> None:
@@ -202,11 +208,12 @@ def find_checkpoint(wish: str | None, flag: str = "--checkpoint") -> Path:
 
 
 def devices(args: argparse.Namespace) -> list[Device]:
-    """The devices that --devices names, set to --threads."""
-    from alexnet_raw.device import parse_devices
+    """The devices that --devices names, set to --threads and --precision."""
+    from alexnet_raw.device import parse_devices, set_precision
 
     found = parse_devices(args.devices)
     for device in found:
         if args.threads and not device.is_cuda:
             device.module.set_threads(args.threads)
+    set_precision(found, args.precision or "fp32")
     return found

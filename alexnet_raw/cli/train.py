@@ -61,7 +61,7 @@ FIXED = {  # what a resumed run keeps
 }
 
 CHANGEABLE = (  # settings that a resumed run may change
-    *("epochs", "lr", "schedule", "data", "graphs"),
+    *("epochs", "lr", "schedule", "data", "precision", "graphs"),
     *("save_every", "save_minutes", "keep", "tensorboard", "show_weights"),
 )
 
@@ -203,7 +203,8 @@ def add(command: argparse.ArgumentParser) -> None:
         const="",
         help="go on with this run (its folder or its checkpoint; without a value: the newest under "
         "runs/). Its settings are kept; --epochs, --lr, --schedule, --data, --devices, --threads, "
-        "--graphs, --save-every, --save-minutes, --keep, --tensorboard and --show-weights may change",
+        "--precision, --graphs, --save-every, --save-minutes, --keep, --tensorboard and --show-weights "
+        "may change",
     )
 
 

@@ -82,6 +82,10 @@ class Core {
     void wait_for_block(const char* file, int line);
     void wait_for_warp();
     uint32_t exchange(uint32_t value, int source_lane);
+    void show_warp(const void* own, const void* (&of_lane)[32]);
+    void copy_async(float* to, const float* from, int floats);
+    void commit_copies();
+    void wait_for_copies(int groups);
     void* shared() { return shared_; }
 
    private:
@@ -90,7 +94,17 @@ class Core {
         State state;
         const char* file;
         int line;
-        uint32_t slot;  // what this lane shows its warp
+        uint32_t slot;      // what this lane shows its warp
+        const void* shown;  // or something longer of its own
+    };
+    struct Copy {
+        float* to;
+        const float* from;
+        int floats;
+    };
+    struct Copies {  // of one thread, under way
+        std::vector<Copy> copies;
+        std::vector<size_t> group_ends;
     };
 
     void prepare_shared(size_t bytes);
@@ -103,6 +117,7 @@ class Core {
 
     std::vector<std::unique_ptr<Fiber>> fibers_;
     std::vector<Thread> threads_;
+    std::vector<Copies> copies_;
     const std::function<void()>* body_ = nullptr;
     std::exception_ptr failure_;
     unsigned current_ = 0;
@@ -164,7 +179,12 @@ void Core::fiber_entry(void* self) {
 
 void Core::run_fibers(const std::function<void()>& thread, uint64_t block, unsigned n) {
     while (fibers_.size() < n) fibers_.push_back(std::make_unique<Fiber>());
-    threads_.assign(n, {State::ready, nullptr, 0, 0});
+    threads_.assign(n, {State::ready, nullptr, 0, 0, nullptr});
+    if (copies_.size() < n) copies_.resize(n);
+    for (Copies& own : copies_) {
+        own.copies.clear();
+        own.group_ends.clear();
+    }
     body_ = &thread;
     failure_ = nullptr;
     for (unsigned i = 0; i < n; ++i) fibers_[i]->start(&Core::fiber_entry, this);
@@ -266,11 +286,44 @@ uint32_t Core::exchange(uint32_t value, int source_lane) {
     return result;
 }
 
-// What a GPU would refuse is refused here. The limits are those of the smallest GPU that we support
-// (sm_75). A block of one thread is the CPU's own shape, which no GPU is asked to run: its shared
+void Core::show_warp(const void* own, const void* (&of_lane)[32]) {
+    if (!barriers_)
+        throw KernelError(launch_->name + " uses warp operations: use launch_with_barriers");
+    const unsigned first = current_ / warpSize * warpSize;
+    threads_[current_].shown = own;
+    wait_for_warp();
+    for (unsigned i = 0; i < 32; ++i)
+        of_lane[i] = first + i < threads_.size() ? threads_[first + i].shown : nullptr;
+}
+
+void Core::copy_async(float* to, const float* from, int floats) {
+    if (!barriers_) throw KernelError(launch_->name + " copies beside: use launch_with_barriers");
+    copies_[current_].copies.push_back({to, from, floats});
+    std::memset(to, 0xFF, size_t(floats) * sizeof(float));  // NaN: on its way
+}
+
+void Core::commit_copies() {
+    Copies& own = copies_[current_];
+    own.group_ends.push_back(own.copies.size());
+}
+
+void Core::wait_for_copies(int groups) {
+    auto& [copies, ends] = copies_[current_];
+    if (ends.size() <= size_t(groups)) return;
+    const size_t arriving = ends.size() - size_t(groups), count = ends[arriving - 1];
+    for (size_t c = 0; c < count; ++c)
+        for (int i = 0; i < copies[c].floats; ++i)
+            copies[c].to[i] = copies[c].from ? copies[c].from[i] : 0.f;
+    copies.erase(copies.begin(), copies.begin() + ptrdiff_t(count));
+    ends.erase(ends.begin(), ends.begin() + ptrdiff_t(arriving));
+    for (size_t& end : ends) end -= count;
+}
+
+// What a GPU would refuse is refused here. The limits are those of the smallest GPU that the kernel is
+// for: sm_75, or from sm_80 on sm_86, whose blocks have less memory than sm_80's. A block of one thread is the CPU's own shape, which no GPU is asked to run: its shared
 // memory is a part of the core's cache.
 void check_limits(const Launch& launch) {
-    constexpr size_t kSharedBytes = 64 << 10;
+    const size_t most_shared = (launch.capability >= 80 ? 99 : 64) << 10;
     auto refuse = [&](const std::string& what) {
         throw KernelError(launch.name + ": cannot launch grid " + text(launch.grid) + ", block " +
                           text(launch.block) + ", " + std::to_string(launch.shared_bytes) +
@@ -281,8 +334,8 @@ void check_limits(const Launch& launch) {
     if (launch.grid.x > 0x7FFFFFFFu || launch.grid.y > 65535 || launch.grid.z > 65535)
         refuse("a grid has at most (2147483647, 65535, 65535) blocks");
     if (threads > 1024 || launch.block.z > 64) refuse("a block has at most 1024 threads, 64 in z");
-    if (threads > 1 && launch.shared_bytes > kSharedBytes)
-        refuse("a block has at most 65536 bytes of shared memory");
+    if (threads > 1 && launch.shared_bytes > most_shared)
+        refuse("a block has at most " + std::to_string(most_shared) + " bytes of shared memory");
 }
 
 // Keeps each worker on a core of its own, counted from the caller's. Woken for microseconds at a time,
@@ -394,6 +447,18 @@ void sync_warp() {
 }
 uint32_t warp_exchange(uint32_t value, int source_lane) {
     return core().exchange(value, source_lane);
+}
+void show_warp(const void* own, const void* (&of_lane)[32]) {
+    core().show_warp(own, of_lane);
+}
+void copy_async(float* to, const float* from, int floats) {
+    core().copy_async(to, from, floats);
+}
+void commit_copies() {
+    core().commit_copies();
+}
+void wait_for_copies(int groups) {
+    core().wait_for_copies(groups);
 }
 void* shared_memory() {
     return core().shared();

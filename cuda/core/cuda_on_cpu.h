@@ -58,6 +58,7 @@ struct Launch {
     std::string name;
     dim3 grid, block;
     size_t shared_bytes;
+    int capability;  // of the smallest GPU that it is meant for
     bool barriers;
 };
 
@@ -67,6 +68,12 @@ void run_grid(const Launch& launch, const std::function<void()>& thread);
 void sync_threads(const char* file, int line);
 void sync_warp();
 uint32_t warp_exchange(uint32_t value, int source_lane);
+// Each lane of a full warp shows the others something of its own, until the next sync_warp().
+void show_warp(const void* own, const void* (&of_lane)[32]);
+// See async_copy.h. from == nullptr: zeros.
+void copy_async(float* to, const float* from, int floats);
+void commit_copies();
+void wait_for_copies(int groups);
 void* shared_memory();
 
 }  // namespace cuda_on_cpu

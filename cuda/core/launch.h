@@ -17,6 +17,7 @@
 struct LaunchShape {
     dim3 grid, block;
     size_t shared_bytes = 0;
+    int capability = 75;  // the least of a GPU that can run it: 80 is 8.0
 };
 
 // "relu_kernel<ForCpu>", read from the compiler's text for the calling template.
@@ -37,8 +38,23 @@ inline void check_cuda(cudaError_t status, const std::string& what) {
     throw KernelError(what + ": " + cudaGetErrorName(status) + ": " + cudaGetErrorString(status));
 }
 
+inline void check_capability(const LaunchShape& shape, const std::string& name) {
+    if (shape.capability <= 75) return;
+    int device = 0, major = 0, minor = 0;
+    check_cuda(cudaGetDevice(&device), name);
+    check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), name);
+    check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), name);
+    auto text = [](int capability) {
+        return std::to_string(capability / 10) + "." + std::to_string(capability % 10);
+    };
+    if (major * 10 + minor < shape.capability)
+        throw KernelError(name + " needs a GPU of compute capability " + text(shape.capability) +
+                          " or newer, but this one has " + text(major * 10 + minor));
+}
+
 template <auto kernel, class... Arguments>
 void launch(const LaunchShape& shape, Stream stream, Arguments... arguments) {
+    check_capability(shape, kernel_name<kernel>());
     constexpr size_t kSharedBytesByDefault = 48 << 10;
     if (shape.shared_bytes > kSharedBytesByDefault)
         check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -57,9 +73,9 @@ void launch_with_barriers(const LaunchShape& shape, Stream stream, Arguments... 
 
 template <auto kernel, class... Arguments>
 void launch_on_cpu(const LaunchShape& shape, bool barriers, Arguments... arguments) {
-    cuda_on_cpu::run_grid(
-        {kernel_name<kernel>(), shape.grid, shape.block, shape.shared_bytes, barriers},
-        [=] { kernel(arguments...); });
+    cuda_on_cpu::run_grid({kernel_name<kernel>(), shape.grid, shape.block, shape.shared_bytes,
+                           shape.capability, barriers},
+                          [=] { kernel(arguments...); });
 }
 
 template <auto kernel, class... Arguments>

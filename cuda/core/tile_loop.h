@@ -114,11 +114,12 @@ __device__ __forceinline__ void tile_loop(int rows, int columns, int k_begin, in
         load_b(b, k, depth);
         __syncthreads();
         auto pass = [&](int pm, int pn, auto groups) {
-            V r[Tile::RM][groups];  // in registers; sums[][] of several passes is in memory
-            UNROLL for (int i = 0; i < Tile::RM; ++i) UNROLL for (int j = 0; j < groups; ++j) r[i][j] =
+            constexpr int kGroups = decltype(groups)::value;
+            V r[Tile::RM][kGroups];  // in registers; sums[][] of several passes is in memory
+            UNROLL for (int i = 0; i < Tile::RM; ++i) UNROLL for (int j = 0; j < kGroups; ++j) r[i][j] =
                 sums[pn][pm][i][j];
             multiply_pass<Tile>(r, a, b, pm, pn, depth);
-            UNROLL for (int i = 0; i < Tile::RM; ++i) UNROLL for (int j = 0; j < groups; ++j)
+            UNROLL for (int i = 0; i < Tile::RM; ++i) UNROLL for (int j = 0; j < kGroups; ++j)
                 sums[pn][pm][i][j] = r[i][j];
         };
         for (int pn = 0; pn < passes_n; ++pn)

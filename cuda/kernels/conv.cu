@@ -1,5 +1,6 @@
 // Convolution and its two gradients, as implicit matrix products over tiles (conv.h, tile_loop.h); or,
-// where that is faster, by Winograd's algorithm (winograd.cu) or for few images (few_images.cu).
+// where that is faster, by Winograd's algorithm (winograd.cu) or for few images (few_images.cu); or, in
+// less precision, on tensor cores (conv_mma.cu).
 //
 //   inp      (channels, height, width, images)
 //   weights  (channels / groups, filter_height, filter_width, filters)
@@ -17,66 +18,14 @@
 
 #include "../core/launch.h"
 #include "../core/tile_loop.h"
+#include "conv_mma.h"
+#include "conv_product.h"
 #include "epilogue.h"
 #include "few_images.h"
 #include "ops.h"
-#include "sum_parts.h"
 #include "winograd.h"
 
 namespace {
-
-// A product cut into tiles: rows x columns, `depth` deep, for each of `groups`.
-struct Product {
-    int rows, columns, depth, row_tiles, tile_columns, parts, part_depth;
-
-    int column_tiles() const { return ceil_div(columns, tile_columns); }
-};
-
-// With too few tiles for all cores, columns that are pixels come in narrower ones.
-template <class T>
-Product product_of(int rows, int columns, int depth, int groups, bool are_pixels) {
-    using Tile = typename T::Conv;
-    constexpr int pass = Tile::pass_columns;
-    const int row_tiles = ceil_div(rows, Tile::BM), least = T::least_blocks() / (row_tiles * groups);
-    const int narrowed = ceil_div(ceil_div(columns, larger(1, least)), pass) * pass;
-    const int tile_columns = are_pixels ? smaller(narrowed, Tile::BN) : Tile::BN;
-    const int tiles = row_tiles * ceil_div(columns, tile_columns) * groups;
-    const int steps = larger(1, ceil_div(depth, Tile::BK));
-    const int wanted = larger(1, smaller(steps, T::split_blocks / tiles));
-    const int part_depth = ceil_div(steps, wanted) * Tile::BK, parts = ceil_div(depth, part_depth);
-    return {rows, columns, depth, row_tiles, tile_columns, larger(1, parts), part_depth};
-}
-
-template <class T>
-LaunchShape product_shape(const Product& p, int groups) {
-    using Tile = typename T::Conv;
-    return {dim3(unsigned(p.row_tiles * p.column_tiles()), unsigned(groups), unsigned(p.parts)),
-            dim3(Tile::threads), size_t(Tile::shared_bytes)};
-}
-
-// This block's tile: its corner, its extent inside the product, and its part of the depth.
-template <class Tile>
-struct Corner {
-    int m, n, rows, columns, k_begin, k_end;
-
-    __device__ __forceinline__ explicit Corner(const Product& p) {
-        const int tile = int(blockIdx.x);
-        m = tile % p.row_tiles * Tile::BM;
-        n = tile / p.row_tiles * p.tile_columns;
-        rows = smaller(Tile::BM, p.rows - m);
-        columns = smaller(p.tile_columns, p.columns - n);
-        k_begin = int(blockIdx.z) * p.part_depth;
-        k_end = smaller(p.depth, k_begin + p.part_depth);
-    }
-    // Rows of A to fill: whole passes of the micro-kernel.
-    __device__ __forceinline__ int filled_rows() const {
-        return Tile::in_registers ? Tile::BM : ceil_div(rows, Tile::RM) * Tile::RM;
-    }
-    __device__ __forceinline__ int filled_columns() const {
-        return Tile::in_registers ? Tile::BN
-                                  : ceil_div(columns, Tile::pass_columns) * Tile::pass_columns;
-    }
-};
 
 template <class T>
 __global__ void __launch_bounds__(T::Conv::threads)
@@ -116,14 +65,6 @@ __global__ void __launch_bounds__(T::Conv::threads)
                         store(p, epilogue(sum, p, count, group * group_filters + row), count);
                     });
 }
-
-// Input pixels whose gradients need the same taps: y = phase mod stride. Among themselves they see a
-// convolution of stride 1 with every stride-th tap, so that no step multiplies by a structural zero.
-struct Phase {
-    int y, x;                      // pixels (y + i * stride, x + j * stride)
-    int tap_y, tap_x, taps_width;  // taps (tap_y + i * stride, tap_x + j * stride)
-    int origin_y, origin_x;        // where dout's pixel of tap (0, 0) lies for pixel (0, 0)
-};
 
 template <class T>
 __global__ void __launch_bounds__(T::Conv::threads)
@@ -222,64 +163,30 @@ __global__ void __launch_bounds__(T::Conv::threads)
         });
 }
 
-// Runs a pass: straight into `out`, or part by part into `workspace` and from there. `start(shape, to,
-// part_stride, epilogue)` launches it.
-template <class T, class Start>
-void run_product(const Product& p, int groups, float* out, float* workspace, int out_rows,
-                 int out_columns, const Epilogue& epilogue, Stream stream, const Start& start) {
-    const LaunchShape shape = product_shape<T>(p, groups);
-    if (p.parts == 1) return start(shape, out, index_t(0), epilogue);
-    start(shape, workspace, index_t(out_rows) * out_columns, Epilogue{false, nullptr, kIdent});
-    sum_parts(out, workspace, p.parts, out_rows, out_columns, epilogue, stream);
-}
-
 template <class T>
 Product forward_product(const ConvSize& s, const Columns& columns) {
-    return product_of<T>(s.group_filters(), columns.count, s.group_channels() * s.taps(), s.groups,
-                         true);
+    return product_of<T, typename T::Conv>(s.group_filters(), columns.count,
+                                           s.group_channels() * s.taps(), s.groups, true);
 }
 
 template <class T>
 Product weights_product(const ConvSize& s, const Columns& columns) {
-    return product_of<T>(s.group_channels() * s.taps(), s.group_filters(), columns.count, s.groups,
-                         false);
+    return product_of<T, typename T::Conv>(s.group_channels() * s.taps(), s.group_filters(),
+                                           columns.count, s.groups, false);
 }
 
-// Rows of P.
-PatchRows patch_rows(const ConvSize& s) {
-    return {s.group_channels() * s.taps(), s.group_channels(), 1, Divisor(s.group_channels()),
-            Divisor(s.filter_width)};
-}
-
-// The phase of pixels (y, x) mod stride and its product; no parts where there are several phases, since
-// a phase writes scattered pixels (and several phases fill a GPU).
-template <class T, class Use>
-void for_each_phase(const ConvSize& s, const Use& use) {
-    for (int y = 0; y < smaller(s.stride, s.height); ++y)
-        for (int x = 0; x < smaller(s.stride, s.width); ++x) {
-            const int from_y = y + s.padding, from_x = x + s.padding;
-            Phase phase = {
-                y, x, from_y % s.stride, from_x % s.stride, 0, from_y / s.stride, from_x / s.stride};
-            const int taps_height = ceil_div(larger(0, s.filter_height - phase.tap_y), s.stride);
-            phase.taps_width = ceil_div(larger(0, s.filter_width - phase.tap_x), s.stride);
-            const int padded = ceil_div(s.group_filters(), T::Conv::L) * T::Conv::L;
-            const int depth = taps_height * phase.taps_width * padded;
-            const Columns columns(s.images, ceil_div(s.height - y, s.stride),
-                                  ceil_div(s.width - x, s.stride));
-            Product product = product_of<T>(s.group_channels(), columns.count, depth, s.groups, true);
-            if (s.stride > 1) {
-                product.parts = 1;
-                product.part_depth = depth;
-            }
-            const PatchRows taps = {depth, s.group_filters(), -1, Divisor(padded),
-                                    Divisor(larger(1, phase.taps_width))};
-            use(phase, product, columns, taps);
-        }
+template <class T>
+LaunchShape direct_shape(const Product& product, int groups) {
+    return product_shape(product, groups, T::Conv::threads, size_t(T::Conv::shared_bytes));
 }
 
 bool by_winograd(const ConvSize& s, bool (*pays)(const ConvSize&)) {
     if (s.algorithm != ConvAlgorithm::automatic) return s.algorithm == ConvAlgorithm::winograd;
     return pays(s);
+}
+
+bool by_mma(const ConvSize& s) {
+    return s.precision != ConvPrecision::fp32;
 }
 
 bool by_few_images(const ConvSize& s) {
@@ -290,6 +197,7 @@ bool by_few_images(const ConvSize& s) {
 
 index_t conv_forward_workspace(const ConvSize& s) {
     if (by_few_images(s)) return few_images_forward_workspace(s);
+    if (by_mma(s)) return conv_mma_forward_workspace(s);
     if (by_winograd(s, winograd_pictures_pay)) return winograd_forward_workspace(s);
     index_t floats = 0;
     tuned([&](auto tuning) {
@@ -305,30 +213,34 @@ void conv_forward(float* out, const float* inp, const float* weights, const floa
                   float* workspace, const ConvSize& s, Neuron neuron, bool accumulate, Stream stream) {
     if (by_few_images(s))
         return few_images_forward(out, inp, weights, bias, workspace, s, neuron, accumulate, stream);
+    if (by_mma(s))
+        return conv_mma_forward(out, inp, weights, bias, workspace, s, neuron, accumulate, stream);
     if (by_winograd(s, winograd_pictures_pay))
         return winograd_forward(out, inp, weights, bias, workspace, s, neuron, accumulate, stream);
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         const Columns columns(s.images, s.out_height, s.out_width);
         const Product product = forward_product<T>(s, columns);
-        run_product<T>(
-            product, s.groups, out, workspace, s.filters, columns.count, {accumulate, bias, neuron},
-            stream, [&](const LaunchShape& shape, float* to, index_t stride, Epilogue epilogue) {
-                launch_with_barriers<conv_forward_kernel<T>>(shape, stream, to, stride, inp, weights, s,
-                                                             product, columns, patch_rows(s), epilogue);
-            });
+        run_product(product, out, workspace, s.filters, columns.count, {accumulate, bias, neuron},
+                    stream, [&](float* to, index_t stride, Epilogue epilogue) {
+                        launch_with_barriers<conv_forward_kernel<T>>(
+                            direct_shape<T>(product, s.groups), stream, to, stride, inp, weights, s,
+                            product, columns, patch_rows(s), epilogue);
+                    });
     });
 }
 
 index_t conv_backward_data_workspace(const ConvSize& s) {
     if (by_few_images(s)) return few_images_backward_workspace(s);
+    if (by_mma(s)) return conv_mma_backward_data_workspace(s);
     if (by_winograd(s, winograd_pictures_pay)) return winograd_backward_data_workspace(s);
     index_t floats = 0;
     tuned([&](auto tuning) {
         using T = decltype(tuning);
-        for_each_phase<T>(s, [&](const Phase&, const Product& p, const Columns&, const PatchRows&) {
-            if (p.parts > 1) floats = index_t(p.parts) * s.channels * s.height * s.width * s.images;
-        });
+        for_each_phase<T, typename T::Conv>(
+            s, [&](const Phase&, const Product& p, const Columns&, const PatchRows&) {
+                if (p.parts > 1) floats = index_t(p.parts) * s.channels * s.height * s.width * s.images;
+            });
     });
     return floats;
 }
@@ -337,25 +249,27 @@ void conv_backward_data(float* dinp, const float* dout, const float* weights, fl
                         const ConvSize& s, bool accumulate, Stream stream) {
     if (by_few_images(s))
         return few_images_backward_data(dinp, dout, weights, workspace, s, accumulate, stream);
+    if (by_mma(s)) return conv_mma_backward_data(dinp, dout, weights, workspace, s, accumulate, stream);
     if (by_winograd(s, winograd_pictures_pay))
         return winograd_backward_data(dinp, dout, weights, workspace, s, accumulate, stream);
     tuned([&](auto tuning) {
         using T = decltype(tuning);
-        for_each_phase<T>(s, [&](const Phase& phase, const Product& product, const Columns& columns,
-                                 const PatchRows& taps) {
-            run_product<T>(product, s.groups, dinp, workspace, s.channels,
-                           s.height * s.width * s.images, {accumulate, nullptr, kIdent}, stream,
-                           [&](const LaunchShape& shape, float* to, index_t stride, Epilogue epilogue) {
-                               launch_with_barriers<conv_backward_data_kernel<T>>(
-                                   shape, stream, to, stride, dout, weights, s, phase, product, columns,
-                                   taps, epilogue);
-                           });
+        for_each_phase<T, typename T::Conv>(s, [&](const Phase& phase, const Product& product,
+                                                   const Columns& columns, const PatchRows& taps) {
+            run_product(product, dinp, workspace, s.channels, s.height * s.width * s.images,
+                        {accumulate, nullptr, kIdent}, stream,
+                        [&](float* to, index_t stride, Epilogue epilogue) {
+                            launch_with_barriers<conv_backward_data_kernel<T>>(
+                                direct_shape<T>(product, s.groups), stream, to, stride, dout, weights,
+                                s, phase, product, columns, taps, epilogue);
+                        });
         });
     });
 }
 
 index_t conv_backward_weights_workspace(const ConvSize& s) {
     if (by_few_images(s)) return few_images_backward_workspace(s);
+    if (by_mma(s)) return conv_mma_backward_weights_workspace(s);
     if (by_winograd(s, winograd_weights_pay)) return winograd_backward_weights_workspace(s);
     index_t floats = 0;
     tuned([&](auto tuning) {
@@ -371,18 +285,20 @@ void conv_backward_weights(float* dweights, const float* inp, const float* dout,
                            const ConvSize& s, bool accumulate, Stream stream) {
     if (by_few_images(s))
         return few_images_backward_weights(dweights, inp, dout, workspace, s, accumulate, stream);
+    if (by_mma(s))
+        return conv_mma_backward_weights(dweights, inp, dout, workspace, s, accumulate, stream);
     if (by_winograd(s, winograd_weights_pay))
         return winograd_backward_weights(dweights, inp, dout, workspace, s, accumulate, stream);
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         const Columns columns(s.images, s.out_height, s.out_width);
         const Product product = weights_product<T>(s, columns);
-        run_product<T>(product, s.groups, dweights, workspace, s.group_channels() * s.taps(), s.filters,
-                       {accumulate, nullptr, kIdent}, stream,
-                       [&](const LaunchShape& shape, float* to, index_t stride, Epilogue epilogue) {
-                           launch_with_barriers<conv_backward_weights_kernel<T>>(
-                               shape, stream, to, stride, inp, dout, s, product, columns, patch_rows(s),
-                               epilogue);
-                       });
+        run_product(product, dweights, workspace, s.group_channels() * s.taps(), s.filters,
+                    {accumulate, nullptr, kIdent}, stream,
+                    [&](float* to, index_t stride, Epilogue epilogue) {
+                        launch_with_barriers<conv_backward_weights_kernel<T>>(
+                            direct_shape<T>(product, s.groups), stream, to, stride, inp, dout, s,
+                            product, columns, patch_rows(s), epilogue);
+                    });
     });
 }

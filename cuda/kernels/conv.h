@@ -197,6 +197,41 @@ class PatchTile {
     Places<V> places_[Walk::per_thread];
 };
 
+// The same tile as addresses, for copies that nobody waits for: of runs of kRun columns, which lie side
+// by side in one pixel.
+template <int kRun, int kThreads, int kColumns>
+class PatchRuns {
+    using Walk = TileWalk<kRun, kThreads, kColumns>;
+
+   public:
+    __device__ __forceinline__ PatchRuns(const Pictures& pictures, const Columns& all, int column0,
+                                         int scale, int origin_y, int origin_x)
+        : pictures_(pictures) {
+        UNROLL_ON_GPU for (int j = 0; j < Walk::per_thread; ++j)
+            places_[j] = {all, column0 + Walk::column(j), pictures, scale, origin_y, origin_x};
+    }
+
+    // visit(row, column, from, inside) for `rows` rows, which are the matrix's from row0 on.
+    template <class Visit>
+    __device__ __forceinline__ void visit_rows(const PatchRows& matrix, int row0, int rows,
+                                               const Visit& visit) const {
+        UNROLL_ON_GPU for (int r = Walk::first_row(); r < rows; r += Walk::row_step) {
+            const PatchRow row = matrix(row0 + r);
+            const float* from =
+                pictures_.data + row.channel * pictures_.plane() + pictures_.offset(row.y, row.x, 0);
+            UNROLL_ON_GPU for (int j = 0; j < Walk::per_thread; ++j) {
+                const View<float> view(places_[j], pictures_, row.y, row.x);
+                visit(r, Walk::column(j), from + places_[j].offset,
+                      row.channel >= 0 && view.what != View<float>::nothing);
+            }
+        }
+    }
+
+   private:
+    Pictures pictures_;
+    Places<float> places_[Walk::per_thread];
+};
+
 // Fills the panels of a tile of A that comes with its rows side by side: row_at(k) is where the `rows`
 // floats of a step begin, or null for zeros. `filled` rows are put, the last of them zeros.
 template <class Tile, class RowAt>

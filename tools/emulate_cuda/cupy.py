@@ -1,4 +1,4 @@
-"""The part of CuPy that alexnet_raw.device uses, over the emulator's device memory.
+"""The part of CuPy that the tests of ops need, over the emulator's device memory.
 
 `tools/emulate_cuda.py` puts this folder on the path of the tests that it runs. The allocations are
 exact, so that the emulator sees an access beside an array. Streams are names only: the emulator has

@@ -1,0 +1,130 @@
+"""conv_mma.cu against reference/conv.py, whose operands are rounded as tensor cores round them.
+
+Beside that rounding nothing is lost: the tolerance is that of float32 sums. Tiles are a GPU's in any
+execution, so that the CPU's own is left out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from alexnet_raw import ops
+from alexnet_raw.device import Array
+from alexnet_raw.geometry import conv_output_size
+from alexnet_raw.neuron import IDENT, RELU
+from alexnet_raw.reference import conv as reference
+from alexnet_raw.reference.rounding import PRECISIONS
+from tests.conftest import DEVICES, assert_close
+
+# images, channels, height, width, filters, filter, stride, padding, groups
+CASES = [
+    (1, 1, 1, 1, 1, 1, 1, 0, 1),
+    (3, 5, 8, 6, 7, 5, 1, 2, 1),  # copies float by float
+    (5, 6, 9, 9, 10, 3, 3, 2, 2),
+    (8, 48, 6, 6, 24, 5, 1, 2, 1),  # tiles of 48 rows, copies in fours from here on
+    (4, 3, 12, 12, 48, 7, 4, 3, 1),
+    (8, 20, 7, 9, 80, 3, 2, 1, 1),  # 96
+    (4, 64, 4, 4, 64, 3, 1, 1, 1),  # 64
+    (4, 130, 5, 4, 100, 3, 1, 1, 1),  # 128; several tiles of rows in the data gradient
+    (12, 16, 6, 6, 16, 3, 1, 1, 4),
+    (132, 2, 7, 8, 4, 3, 1, 1, 1),  # several tiles of columns
+    (16, 200, 1, 1, 136, 1, 1, 0, 1),  # fully connected, parts of the depth
+]
+
+pytestmark = pytest.mark.parametrize(
+    "device", [d for d in DEVICES if not d.startswith("cpu-cpu")], indirect=True
+)
+
+
+def case_id(case) -> str:
+    return "n{}-c{}-{}x{}-f{}-k{}-s{}-p{}-g{}".format(*case)
+
+
+@pytest.fixture(params=CASES, ids=case_id)
+def case(request, rng):
+    n, c, h, w, f, k, stride, padding, groups = request.param
+    out_shape = (f, conv_output_size(h, k, stride, padding), conv_output_size(w, k, stride, padding), n)
+    return {
+        "settings": {"stride": stride, "padding": padding, "groups": groups},
+        "inp": rng.standard_normal((c, h, w, n), np.float32),
+        "weights": rng.standard_normal((c // groups, k, k, f), np.float32),
+        "bias": rng.standard_normal(f, np.float32),
+        "dout": rng.standard_normal(out_shape, np.float32),
+    }
+
+
+@pytest.fixture(params=["tf32", "bf16"])
+def precision(request) -> str:
+    return request.param
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_forward(guarded, case, precision, accumulate):
+    was, rounded = case["dout"], PRECISIONS[precision]
+    out = guarded.inp(was) if accumulate else guarded.out(*was.shape)
+    args = [case[name] for name in ("inp", "weights", "bias")]
+    how = {**case["settings"], "precision": precision, "algorithm": "direct"}
+    ops.conv_forward(out, *map(guarded.inp, args), neuron=RELU, accumulate=accumulate, **how)
+    inp, weights, bias = args
+    want = reference.forward(rounded(inp), rounded(weights), bias, **case["settings"], neuron=IDENT)
+    assert_close(out, np.maximum(want + was if accumulate else want, 0))
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_backward_data(guarded, case, precision, rng, accumulate):
+    was, rounded = rng.standard_normal(case["inp"].shape, np.float32), PRECISIONS[precision]
+    dinp = guarded.inp(was) if accumulate else guarded.out(*was.shape)
+    dout, weights = case["dout"], case["weights"]
+    how = {**case["settings"], "precision": precision, "algorithm": "direct"}
+    ops.conv_backward_data(dinp, guarded.inp(dout), guarded.inp(weights), accumulate=accumulate, **how)
+    want = reference.backward_data(rounded(dout), rounded(weights), was.shape, **case["settings"])
+    assert_close(dinp, want + was if accumulate else want)
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_backward_weights(guarded, case, precision, rng, accumulate):
+    was, rounded = rng.standard_normal(case["weights"].shape, np.float32), PRECISIONS[precision]
+    dweights = guarded.inp(was) if accumulate else guarded.out(*was.shape)
+    inp, dout = case["inp"], case["dout"]
+    how = {**case["settings"], "precision": precision, "algorithm": "direct"}
+    ops.conv_backward_weights(
+        dweights, guarded.inp(inp), guarded.inp(dout), accumulate=accumulate, **how
+    )
+    want = reference.backward_weights(rounded(inp), rounded(dout), was.shape, **case["settings"])
+    assert_close(dweights, want + was if accumulate else want)
+
+
+@pytest.mark.parametrize("bits, precision", [(10, "tf32"), (7, "bf16")])
+def test_operands_are_rounded_to_the_nearest(device, bits, precision):
+    """One product each, with 1: what comes out is the rounded weight, halves and their neighbours."""
+    unit = 2.0**-bits
+    values = [1 + unit / 2, 1 + 3 * unit / 2, 1 + 0.49 * unit, 1 + 0.51 * unit, 2 - unit / 4, 1e-30, 0]
+    weights = np.array([values + [-v for v in values]], np.float32).reshape(1, 1, 1, -1)
+    out, inp = device.empty((weights.size, 1, 1, 16)), device.upload(np.ones((1, 1, 1, 16), np.float32))
+    ops.conv_forward(out, inp, device.upload(weights), precision=precision)
+    want = PRECISIONS[precision](weights).reshape(-1, 1, 1, 1) * np.ones(16, np.float32)
+    np.testing.assert_array_equal(out.numpy(), want)
+
+
+def test_arrays_that_begin_anywhere(device, rng, precision):
+    """Copies of four floats need arrays that begin on 16 bytes; others are copied float by float."""
+
+    def odd(values: np.ndarray) -> Array:
+        whole = device.upload(np.concatenate([[0], values.ravel()]).astype(np.float32))
+        return Array(whole.data[1:].reshape(values.shape), device)
+
+    inp, weights = rng.standard_normal((8, 5, 5, 4)), rng.standard_normal((8, 3, 3, 16))
+    out = odd(np.zeros((16, 5, 5, 4)))
+    ops.conv_forward(out, odd(inp), odd(weights), padding=1, precision=precision)
+    rounded = PRECISIONS[precision]
+    want = reference.forward(rounded(inp), rounded(weights), None, 1, 1, 1, IDENT)
+    assert_close(out, want)
+
+
+def test_bad_precision(device):
+    out, inp, weights = (device.zeros(s) for s in ((8, 5, 5, 2), (3, 5, 5, 2), (3, 3, 3, 8)))
+    with pytest.raises(ValueError, match="'fp32', 'tf32' or 'bf16', got 'fp16'"):
+        ops.conv_forward(out, inp, weights, padding=1, precision="fp16")
+    with pytest.raises(ValueError, match="algorithm='winograd' multiplies in fp32 only"):
+        ops.conv_forward(out, inp, weights, padding=1, precision="tf32", algorithm="winograd")

@@ -1,0 +1,241 @@
+"""The PTX emulator of tools/emulate_cuda.py: what it computes, against NumPy, and what it reports.
+
+The kernels are in emulator_kernels.cu, which is compiled here. Skipped without nvcc and g++ (the
+emulator needs no GPU), or without the sources beside the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+HERE = Path(__file__).resolve().parent
+SOURCE = HERE / "emulator_kernels.cu"
+TOOL = HERE.parent / "tools" / "emulate_cuda.py"
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which(os.environ.get("CUDACXX", "nvcc")) and shutil.which("g++") and TOOL.exists()),
+    reason="needs nvcc, g++ and the sources of the emulator",
+)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory) -> Path:
+    import emulate_cuda
+
+    folder = tmp_path_factory.mktemp("emulator")
+    emulation = emulate_cuda.Emulation(folder, "90")  # bfloat16 alone came with 9.0
+    objects = emulation.compile(emulation.emulated([SOURCE]), os.cpu_count() or 1)
+    program = folder / "emulator_kernels"
+    emulate_cuda.run("g++", "-o", program, *objects)
+    return program
+
+
+@pytest.fixture
+def emulate(program):
+    """Runs a kernel of emulator_kernels.cu on words; returns its output and the emulator's reports."""
+
+    def run(kernel: str, words: np.ndarray, order: int = 0) -> tuple[np.ndarray, list[str]]:
+        done = subprocess.run(
+            [str(program), kernel],
+            input=words.tobytes(),
+            capture_output=True,
+            env=os.environ | {"EMULATOR_SEED": str(order)},
+            timeout=60,
+        )
+        reports = [line for line in done.stderr.decode().splitlines() if line.startswith("EMULATOR")]
+        assert done.returncode == bool(reports), done.stderr.decode()
+        return np.frombuffer(done.stdout, np.uint32), reports
+
+    return run
+
+
+def computed(emulate, kernel: str, words: np.ndarray, order: int = 0) -> np.ndarray:
+    output, reports = emulate(kernel, words, order)
+    assert not reports
+    return output
+
+
+def bf16(x: np.ndarray) -> np.ndarray:
+    """The bits of float32 numbers as bfloat16, to the nearest, halves to even."""
+    bits = x.view(np.uint32).astype(np.uint64)
+    rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    return np.where(np.isnan(x), 0x7FFF, rounded).astype(np.uint32)
+
+
+def tf32(x: np.ndarray) -> np.ndarray:
+    """The bits of float32 numbers as TF32, to the nearest, halves away from zero."""
+    rounded = (x.view(np.uint32).astype(np.uint64) + 0x1000) & 0xFFFFE000
+    return np.where(np.isnan(x), 0x7FFFE000, rounded).astype(np.uint32)
+
+
+def floats(bits: np.ndarray) -> np.ndarray:
+    return bits.astype(np.uint32).view(np.float32).astype(np.float64)
+
+
+# ---- what it computes
+
+
+@pytest.mark.parametrize(("kernel", "depth"), [("mma_bf16", 16), ("mma_tf32", 8)])
+def test_mma_is_a_product_of_rounded_matrices(emulate, rng, kernel, depth):
+    shapes = (16, depth), (depth, 8), (16, 8)
+    a, b, c = (rng.standard_normal(shape).astype(np.float32) for shape in shapes)
+    got = computed(emulate, kernel, np.concatenate([a.ravel(), b.ravel(), c.ravel()]))
+    a, b = (floats(bf16(x) << 16 if depth == 16 else tf32(x)) for x in (a, b))
+    want = (a @ b + c).astype(np.float32)
+    # float32 sums of doubles: equal but where the order of the doubles' sum decides a last bit
+    np.testing.assert_allclose(floats(got).reshape(16, 8), want, rtol=2e-7, atol=1e-7)
+
+
+def test_conversions_round_as_their_names_say(emulate, rng):
+    special = [0, 0x80000000, 0x7F800000, 0xFF800000, 0x7FC0DEAD, 0x3F808000, 0x3F818000, 0x3F801000,
+               0x3F803000, 0x3F808001, 0x7F7FFFFF, 0x00008000]  # fmt: skip
+    bits = np.concatenate([special, rng.integers(0, 1 << 32, 64 - len(special))]).astype(np.uint32)
+    x = bits.view(np.float32)
+    got = computed(emulate, "conversions", bits).reshape(64, 4).T
+    towards_zero = np.where(np.isnan(x), 0x7FFF, bits >> 16)
+    for name, values, want in zip(
+        ("rn.bf16", "rz.bf16", "rn.bf16x2", "rna.tf32"),
+        got,
+        (bf16(x), towards_zero, bf16(x) | 0x3F80 << 16, tf32(x)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(values, want, err_msg=name)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_ldmatrix_spreads_rows_over_lanes(emulate, rng, count, transposed):
+    matrices = rng.integers(0, 1 << 16, (4, 8, 8)).astype(np.uint16)
+    kernel = f"load_matrices_{count}{'_transposed' * transposed}"
+    got = computed(emulate, kernel, matrices.view(np.uint32))
+    want = matrices.transpose(0, 2, 1) if transposed else matrices
+    # lane 4 r + q has the elements 2 q and 2 q + 1 of row r
+    np.testing.assert_array_equal(got.view(np.uint16).reshape(count, 8, 8), want[:count])
+
+
+def test_cp_async_fills_with_zeros(emulate, rng):
+    words = rng.integers(1, 1 << 32, (32, 4)).astype(np.uint32)
+    got = computed(emulate, "zero_fill", words).reshape(32, 5)
+    counts = np.arange(32)[:, None] % 5
+    np.testing.assert_array_equal(got[:, :4], np.where(np.arange(4) < counts, words, 0))
+    np.testing.assert_array_equal(got[:, 4], np.where(counts[:, 0] > 0, words[:, 0], 0))
+
+
+def test_integers(emulate, rng):
+    u = rng.integers(0, 1 << 32, 64).astype(np.uint32)
+    v, t = u.view(np.int32).astype(np.int64), np.arange(64)
+    wide = u.astype(np.uint64)
+    bits = np.unpackbits(u.astype(">u4").view(np.uint8).reshape(64, 4), axis=1)
+    width = np.array([int(x).bit_length() for x in u])
+    quotient, product = np.abs(v) // 7 * np.sign(v), np.abs(v << 13) // (t + 1) * np.sign(v)
+    remainder = np.abs(v) % 13 * np.sign(v)
+    octets = np.concatenate([u, np.full(64, 0x01020304, np.uint32)]).view(np.uint8).reshape(2, 64, 4)
+    octets = octets.transpose(1, 0, 2).reshape(64, 8).astype(np.uint64)
+    permuted = octets[:, 3] | octets[:, 5] << 8 | octets[:, 1] << 16 | octets[:, 4] << 24
+    shift = t.astype(np.uint64) % 32
+    rotated = wide << shift | wide >> (32 - shift)
+    extended = u.astype(np.uint8).astype(np.int8).astype(np.int64) + (u >> 3).astype(np.uint16)
+    want = [
+        quotient, remainder, wide // 10, wide * 0x9E3779B9 >> 32, bits.sum(1) + 100 * (32 - width),
+        np.packbits(bits[:, ::-1], axis=1).view(">u4")[:, 0], product, permuted, rotated, extended,
+    ]  # fmt: skip
+    got = computed(emulate, "integers", u).reshape(64, 10).T
+    for i, (values, expected) in enumerate(zip(got, want, strict=True)):
+        np.testing.assert_array_equal(values, expected.astype(np.uint32), err_msg=f"result {i}")
+
+
+def test_functions_of_floats(emulate, rng):
+    from scipy.special import erf
+
+    x = rng.uniform(-20, 20, 64).astype(np.float32)
+    v, m = x.astype(np.float64), np.abs(x.astype(np.float64))
+    want = [np.exp(v), np.sin(v), np.log(m + 1), np.sqrt(m), np.tanh(v), m ** np.float32(1.3),
+            1 / (v + 50), np.rint(v), np.floor(v), erf(v), np.maximum(v, 0.5)]  # fmt: skip
+    got = floats(computed(emulate, "floats", x)).reshape(64, 11).T
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_warps(emulate, rng, order):
+    x = rng.integers(0, 1000, 64).astype(np.uint32)
+    got = computed(emulate, "warps", x, order).reshape(64, 6)
+    lane, odd = np.arange(64), x % 2
+    ballots = np.packbits(odd.astype(np.uint8), bitorder="little").view("<u4")
+    maxima = x.reshape(2, 32).max(1)
+    votes = 1 + 2 * (x.reshape(2, 32) == 1).any(1)
+    up = np.where(lane % 16 >= 3, x[lane - 3], x)
+    want = [x[lane ^ 5], up, ballots[lane // 32], np.full(64, odd.sum()), maxima[lane // 32]]
+    np.testing.assert_array_equal(got, np.stack([*want, votes[lane // 32]], 1))
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+@pytest.mark.parametrize("kernel", ["reverse", "shift", "shift_in_warp", "dynamic_shared"])
+def test_nothing_is_reported_without_a_mistake(emulate, rng, kernel, order):
+    words = rng.integers(0, 1 << 32, 128).astype(np.uint32)
+    want = {
+        "reverse": words.reshape(2, 64)[:, ::-1].ravel(),
+        "shift": np.roll(words[:64], -1),
+        "shift_in_warp": np.roll(words[:32], -1),
+        "dynamic_shared": np.roll(words[:64], -1),
+    }
+    np.testing.assert_array_equal(computed(emulate, kernel, words, order), want[kernel])
+
+
+# ---- what it reports
+
+
+@pytest.mark.parametrize(
+    ("kernel", "kind"),
+    [
+        ("shift_without_barrier", "shared race"),
+        ("shift_in_warp_without_barrier", "shared race"),
+        ("reverse_without_wait", "copy under way"),
+        ("reverse_without_barrier", "shared race"),
+        ("reverse_of_the_wrong_group", "copy under way"),
+        ("divergent_barrier", "barrier"),
+        ("beside_shared", "shared out of bounds"),
+        ("beside_global", "global out of bounds"),
+        ("uninitialised", "uninitialised global read"),
+        ("blocks_race", "global race"),
+        ("misaligned", "misaligned"),
+        ("too_little_shared", "shared out of bounds"),
+    ],
+)
+@pytest.mark.parametrize("order", [0, 1])
+def test_a_mistake_is_reported_with_its_line(emulate, rng, kernel, kind, order):
+    _, reports = emulate(kernel, rng.integers(0, 1000, 128).astype(np.uint32), order)
+    of_kind = [r for r in reports if r.startswith(f"EMULATOR {kind}: ")]
+    places = {int(re.search(r"emulator_kernels\.cu:(\d+)", r)[1]) for r in of_kind}
+    lines = enumerate(SOURCE.read_text().splitlines(), 1)
+    assert places & {n for n, text in lines if kind in text.partition("// reported: ")[2]}, reports
+
+
+@pytest.mark.parametrize(
+    ("kernel", "report"),
+    [
+        ("mma_bf16_half_warp", "EMULATOR warp operation: lanes 0xffff0000 of 0xffffffff"),
+        ("mma_tf32_not_rounded", "EMULATOR mma: an operand has bits below TF32"),
+    ],
+)
+def test_a_wrong_product_is_reported(emulate, rng, kernel, report):
+    _, reports = emulate(kernel, rng.standard_normal(1024).astype(np.float32))
+    assert len(reports) == 1 and reports[0].startswith(report)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "error"),
+    [
+        ("too_many_threads", "cudaErrorLaunchOutOfResources"),
+        ("too_much_shared", "cudaErrorInvalidValue"),
+    ],
+)
+def test_a_launch_over_the_limits_is_refused(program, kernel, error):
+    done = subprocess.run([str(program), kernel], input=b"", capture_output=True, timeout=60)
+    assert done.returncode == 1 and done.stderr.decode().strip() == error
