@@ -121,10 +121,10 @@ def test_a_row_shows_what_there_is():
 
 def test_spills_beyond_the_allowed_fail(monkeypatch):
     spilling = kernel(sm_75=Use(255, 8, 4, 4, 0), sm_90=Use(255, 16, 12, 20, 0))
-    monkeypatch.setattr(kernel_resources, "ALLOWED", {"conv_kernel<ForGpu>": 4})
+    monkeypatch.setattr(kernel_resources, "ALLOWED", {"conv_kernel": 4})
     (line,) = failures([spilling], [])
     assert line.startswith("conv.cu: conv_kernel<ForGpu> spills 12 bytes on sm_90, 4 are allowed")
-    monkeypatch.setattr(kernel_resources, "ALLOWED", {"conv_kernel<ForGpu>": 12})
+    monkeypatch.setattr(kernel_resources, "ALLOWED", {"conv_kernel": 12})
     assert failures([spilling], []) == []
     assert failures([], ["sm_90: x.cu(1): warning"]) == ["nvcc warns: sm_90: x.cu(1): warning"]
 
