@@ -7,7 +7,8 @@ from pathlib import Path
 
 import kernel_resources
 import pytest
-from kernel_resources import Compiler, Kernel, Use, entries, failures, measure, occupancy, uses
+from kernel_resources import Compiler, Kernel, Use, entries, failures, measure, uses
+from occupancy import occupancy
 
 PTXAS = """\
 ptxas info    : 0 bytes gmem
