@@ -26,7 +26,7 @@ install=yes
 seconds=570
 # The steps, and how many of 570 seconds each may take; what one leaves, the later ones share.
 steps=(build torch device tests memcheck racecheck initcheck synccheck kernels train inference)
-shares=(130 60 15 120 50 35 25 25 45 40 25)
+shares=(120 50 15 150 50 30 25 25 45 35 25)
 needed=(build torch device)
 
 fail() {
@@ -124,7 +124,7 @@ sanitize() { # TOOL PATTERN OPTIONS...: on the tests of the kernels whose source
     # No borders around arrays: what lies beside one must be foreign memory.
     ALEXNET_RAW_TEST_BORDER=0 ALEXNET_RAW_TEST_SEED=2012 \
         "$sanitizer" --tool "$tool" --error-exitcode 86 --print-limit 20 "$@" \
-        "$python" -m pytest -p no:cacheprovider -p few_cases --cases 2 -k cuda:0 "${files[@]}"
+        "$python" -m pytest -p no:cacheprovider -p few_cases --cases 3 -k cuda:0 "${files[@]}"
 }
 do_memcheck() { sanitize memcheck . --report-api-errors no; }
 do_racecheck() { sanitize racecheck launch_with_barriers; } # it knows shared memory only
