@@ -162,13 +162,13 @@ def test_without_a_network_it_builds_in_place(machine):
     status, _, calls = machine.check("tests", FAKE_FAIL="pip download")
     assert status == 0
     assert "nothing can be fetched" in machine.run.stdout
-    assert "on setup.py build_ext --inplace" in calls
+    assert f"on {machine.root}/setup.py build_ext --build-lib {machine.root}" in calls
     assert not any("pip install" in call or "-m venv" in call for call in calls)
 
 
 def test_no_install_asks_nobody(machine):
     calls = machine.check("--no-install", "tests")[2]
-    assert "on setup.py build_ext --inplace" in calls
+    assert f"on {machine.root}/setup.py build_ext --build-lib {machine.root}" in calls
     assert not any("pip" in call for call in calls)
 
 

@@ -92,7 +92,8 @@ echo "$gpu, driver for CUDA ${driver:-unknown}; logs in $out"
 do_build() {
     if [ "$install" = no ]; then
         echo "nothing is fetched: built in place with what $python has"
-        "$python" setup.py build_ext --inplace
+        # From another folder: setuptools older than pyproject.toml wants would stop at it.
+        cd "$out" && "$python" "$root/setup.py" build_ext --build-lib "$root"
     else
         "$python" -m pip install --editable ".[$extra,test]"
     fi
