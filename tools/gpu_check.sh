@@ -188,7 +188,8 @@ for i in "${!steps[@]}"; do
     [ "$limit" -gt 0 ] || limit=1
     echo "== $step (at most $limit s)"
     started=$SECONDS
-    timeout --kill-after=5 "$limit" bash -c "do_$step" >"$out/$step.log" 2>&1 </dev/null
+    # As by Ctrl-C: pytest then tells how far it came.
+    timeout --signal=INT --kill-after=5 "$limit" bash -c "do_$step" >"$out/$step.log" 2>&1 </dev/null
     result=$?
     case $result in
         0) verdict=ok ;;
