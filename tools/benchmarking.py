@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib.metadata
 import math
 import os
@@ -20,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+from checkout import commit
 
 # As `alexnet-raw train` does, for both sides: threads that wait soon sleep. OpenMP reads it once.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -121,7 +121,7 @@ def about(
     lines = [
         f"- machine: {machine}; {threads} threads; load {os.getloadavg()[0]:.1f} when started",
         f"- versions: {', '.join(versions)}",
-        f"- commit: {_commit()}, {time.strftime('%Y-%m-%d')}",
+        f"- commit: {commit()}, {time.strftime('%Y-%m-%d')}",
         f"- command: `{' '.join([*environment, 'python', shlex.join(sys.argv)])}`",
     ]
     if not has_torch(arguments):
@@ -214,11 +214,3 @@ def _gpu_peak(device: Device) -> Peak | None:
     times = by_turns({"mm": lambda: torch.mm(a, b, out=c), "copy": lambda: c.copy_(a)}, device, 5)
     gflops, gbytes = 2 * size**3 / times["mm"] / 1e9, 8 * size**2 / times["copy"] / 1e9
     return Peak(gflops, gbytes, "torch.mm and copy of 8192x8192 float32")
-
-
-def _commit() -> str:
-    """Short hash of the checkout, with "+" if tracked files were changed."""
-    with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        git = ["git", "-C", str(FOLDER), "describe", "--always", "--dirty=+", "--exclude=*"]
-        return subprocess.run(git, check=True, capture_output=True, text=True).stdout.strip()
-    return "unknown"

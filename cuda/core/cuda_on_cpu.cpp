@@ -320,8 +320,9 @@ void Core::wait_for_copies(int groups) {
 }
 
 // What a GPU would refuse is refused here. The limits are those of the smallest GPU that the kernel is
-// for: sm_75, or from sm_80 on sm_86, whose blocks have less memory than sm_80's. A block of one thread is the CPU's own shape, which no GPU is asked to run: its shared
-// memory is a part of the core's cache.
+// for: sm_75, or from sm_80 on sm_86, whose blocks have less memory than sm_80's. A block of one thread
+// is the CPU's own shape, which no GPU is asked to run: its shared memory is a part of the core's
+// cache.
 void check_limits(const Launch& launch) {
     const size_t most_shared = (launch.capability >= 80 ? 99 : 64) << 10;
     auto refuse = [&](const std::string& what) {
