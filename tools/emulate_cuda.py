@@ -8,7 +8,7 @@ run on it as the device cuda:0. A failed test fails the run, and so does any rep
 
     tools/emulate_cuda.py            every op test, in two orders of warps and blocks
     tools/emulate_cuda.py -k conv --seeds 0,1,2,3
-    tools/emulate_cuda.py --mutate   deletes each barrier in turn: each must be reported
+    tools/emulate_cuda.py --mutate   deletes each barrier and wait in turn: each must be reported
 
 Needs nvcc, g++, and alexnet-raw installed in place (pip install -e '.[test]').
 """
@@ -29,7 +29,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 HERE = Path(__file__).resolve().with_suffix("")
 PTX = HERE / "ptx"  # the emulator: a translator and the runtime of what it makes
-BARRIER = re.compile(r"^[ \t]*__syncthreads\(\);.*$", re.MULTILINE)
+BARRIER = re.compile(r"^[ \t]*(__syncthreads|wait_for_copies<.*>)\(\);.*$", re.MULTILINE)
 
 
 def run(*command: object) -> None:
@@ -180,12 +180,14 @@ def test_arguments(select: str | None, extra: list[str]) -> list[str]:
     return [*files, "-k", f"cuda:0 and ({select})" if select else "cuda:0", *others]
 
 
-# For each source with barriers, tests that reach all of them.
+# For each source with barriers or waits for copies, tests that reach all of them.
 MUTATION_TESTS = {
     "cuda/core/tile_loop.h": "tests/test_conv.py::test_forward",
+    "cuda/core/mma_loop.h": "tests/test_conv_mma.py -k test_forward",
     "cuda/core/reduce.h": "tests/test_logloss.py",  # two sums in a row share their memory
     "cuda/kernels/box_sums.h": "tests/test_rnorm.py",
     "cuda/kernels/winograd.cu": "tests/test_conv.py -k winograd",
+    "cuda/kernels/winograd_few_images.cu": "tests/test_conv.py -k winograd",
 }
 
 
@@ -241,7 +243,7 @@ def main() -> int:
         nargs="?",
         const="",
         metavar="FILE",
-        help="delete each barrier (of FILE) in turn",
+        help="delete each barrier and wait (of FILE) in turn",
     )
     options, extra = parser.parse_known_args()
 
