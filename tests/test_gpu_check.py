@@ -212,3 +212,13 @@ def test_cases_are_spread_evenly():
     assert spread(range(10), 3) == [0, 4, 9]
     assert spread(range(3), 5) == [0, 1, 2]
     assert spread(range(7), 1) == [0]
+
+
+def test_a_copy_without_git_has_the_commit_it_is_told(monkeypatch, tmp_path):
+    from checkout import commit
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("ALEXNET_RAW_COMMIT", "90c3577")
+    assert commit() == "90c3577"
+    monkeypatch.delenv("ALEXNET_RAW_COMMIT")
+    assert commit() == "unknown"

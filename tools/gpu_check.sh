@@ -11,8 +11,9 @@
 #     tools/gpu_check.sh --seconds 300    in less time (570): a step may take its share of what is left
 #
 # It installs into the virtual environment that python3 belongs to, or else into a new one in OUT. Where
-# nothing can be fetched it goes on as with --no-install, which needs NumPy, CuPy, pytest, pybind11, cmake
-# and ninja; without PyTorch the benchmarks show our side alone. Needs the driver, nvcc and g++.
+# nothing can be fetched it goes on as with --no-install, which needs the project's dependencies, CuPy,
+# pytest, pybind11, cmake and ninja in python3's environment. Without PyTorch the benchmarks show our side
+# alone. Needs the driver, nvcc and g++.
 #
 # Environment: OUT, the folder of logs (build/gpu_check); PYTHON (python3); CUDA_VISIBLE_DEVICES, which GPU
 # (the first); ALEXNET_RAW_COMMIT, the commit to name in a copy without .git.
