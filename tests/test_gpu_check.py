@@ -98,9 +98,12 @@ def test_all_steps(machine):
     (tests,) = [call for call in calls if call.startswith("on -m pytest")]
     assert "-k cuda:0" in tests
     assert {path.name for path in (machine.root / "benchmarks").iterdir()} == {
-        f"gpu-h100-80gb-hbm3-{name}.md" for name in ("kernels", "train", "inference")
+        f"gpu-h100-80gb-hbm3-{name}-{precision}.md"
+        for name in ("kernels", "train", "inference")
+        for precision in ("fp32", "tf32", "bf16")
     }
-    written = (machine.root / "benchmarks/gpu-h100-80gb-hbm3-train.md").read_text()
+    written = (machine.root / "benchmarks/gpu-h100-80gb-hbm3-train-bf16.md").read_text()
+    assert "--precision bf16" in written
     assert str(machine.root) not in written  # the command to repeat, not where it was given
     assert {f"{step}.log" for step in STEPS} <= {path.name for path in machine.out.iterdir()}
     assert (machine.out / "table.txt").read_text().strip() in machine.run.stdout
@@ -188,9 +191,8 @@ def test_a_step_that_hangs_is_ended_and_its_file_left_out(machine):
     assert status == 1
     assert re.fullmatch(r"FAILED: not done after [1-5] s", verdicts["kernels"])
     assert verdicts["inference"] == "ok"
-    assert [path.name for path in (machine.root / "benchmarks").iterdir()] == [
-        "gpu-h100-80gb-hbm3-inference.md"
-    ]
+    names = {path.name for path in (machine.root / "benchmarks").iterdir()}
+    assert names == {f"gpu-h100-80gb-hbm3-inference-{p}.md" for p in ("fp32", "tf32", "bf16")}
 
 
 def test_without_a_gpu(machine):

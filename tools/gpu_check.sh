@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that needs a machine with an NVIDIA GPU, in one call of under ten minutes: builds the CUDA
 # target for its GPU, runs the tests there, a few cases of each kernel's under compute-sanitizer, and the
-# benchmarks, which become benchmarks/gpu-NAME-*.md. A table of the steps comes last; the exit status is 1
+# benchmarks in fp32, TF32 and bfloat16, which become benchmarks/gpu-NAME-*.md. A table of the steps comes last; the exit status is 1
 # if one of them failed.
 #
 #     tools/gpu_check.sh                  all steps: build torch device tests memcheck racecheck initcheck
@@ -27,7 +27,7 @@ install=yes
 seconds=570
 # The steps, and how many of 570 seconds each may take; what one leaves, the later ones share.
 steps=(build torch device tests memcheck racecheck initcheck synccheck kernels train inference)
-shares=(120 50 15 150 50 30 25 25 45 35 25)
+shares=(110 40 10 120 40 30 20 20 60 90 30)
 needed=(build torch device)
 
 fail() {
@@ -134,17 +134,26 @@ do_initcheck() { sanitize initcheck .; }
 do_synccheck() { sanitize synccheck launch_with_barriers; }
 
 # In OUT, until the file is whole. From there, so that the command in it is the one to repeat.
-benchmark() { # NAME OPTIONS...
-    local file=benchmarks/gpu-${slug%-}-$1.md tool=tools/bench_$1.py
-    shift
+benchmark() { # NAME PRECISION OPTIONS...
+    local file=benchmarks/gpu-${slug%-}-$1-$2.md tool=tools/bench_$1.py precision=$2
+    shift 2
     ln -sfn "$root/tools" "$out/tools" && cd "$out" || return
-    "$python" "$tool" --device cuda:0 "$@" --output "$file" && cp "$file" "$root/benchmarks/"
+    "$python" "$tool" --device cuda:0 --precision "$precision" "$@" --output "$file" && cp "$file" "$root/benchmarks/"
 }
-do_kernels() { benchmark kernels; }
-do_train() { benchmark train --profile; }
-do_inference() { benchmark inference; }
+# Subshells, for benchmark leaves the folder; all precisions, though one fails.
+do_kernels() { precisions kernels; }
+do_train() { precisions train --profile --compile --channels-last; }
+do_inference() { precisions inference; }
+precisions() { # NAME OPTIONS...
+    local name=$1 precision result=0
+    shift
+    for precision in fp32 tf32 bf16; do
+        (benchmark "$name" "$precision" "$@") || result=$?
+    done
+    return "$result"
+}
 
-export -f sanitize benchmark
+export -f sanitize benchmark precisions
 for step in "${steps[@]}"; do export -f "do_${step?}"; done
 
 # ---- one after the other
