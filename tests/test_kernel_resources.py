@@ -112,7 +112,7 @@ def test_a_row_shows_what_there_is():
     made = kernel(sm_75=Use(64, 0, 0, 0, 128, 256), sm_90=Use(128, 40, 36, 24, 0, 256, True))
     assert made.row() == ["conv", "`conv_kernel<ForGpu>`", "256", "128", "at run time"]
     assert made.cell("75") == "64, 100%"
-    assert made.cell("90") == "128, 25%, stack 40, spills 36/24"
+    assert made.cell("90") == "128, ≤ 25%, stack 40, spills 36/24"
     made.dynamic = 200 << 10
     assert made.row()[-1] == "204800"
     assert made.cell("75") == "64, 100%"  # where it is not used it does not count

@@ -51,7 +51,7 @@ NOTES = f"""\
   of spill stores / loads
 - threads: of a block, by the launch bounds; ({THREADS}): there are none, the tuning's number was taken
 - static, dynamic: bytes of shared memory of a block; dynamic ones are the `shared_bytes` of the tile in
-  the launch bounds; "at run time": the launcher decides, the occupancy counts none of it
+  the launch bounds; "at run time": the launcher decides, the occupancy (≤) counts none of it
 """
 
 
@@ -96,7 +96,8 @@ class Kernel:
         use = self.uses.get(arch)
         if use is None:
             return ""
-        text = f"{use.registers}, {self.occupancy(arch):.0%}"
+        at_most = "≤ " if use.dynamic and self.dynamic is None else ""
+        text = f"{use.registers}, {at_most}{self.occupancy(arch):.0%}"
         if use.stack:
             text += f", stack {use.stack}"
         if use.stores or use.loads:
