@@ -39,7 +39,6 @@ inline void check_cuda(cudaError_t status, const std::string& what) {
 }
 
 inline void check_capability(const LaunchShape& shape, const std::string& name) {
-    if (shape.capability <= 75) return;
     int device = 0, major = 0, minor = 0;
     check_cuda(cudaGetDevice(&device), name);
     check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), name);
@@ -54,7 +53,7 @@ inline void check_capability(const LaunchShape& shape, const std::string& name) 
 
 template <auto kernel, class... Arguments>
 void launch(const LaunchShape& shape, Stream stream, Arguments... arguments) {
-    check_capability(shape, kernel_name<kernel>());
+    if (shape.capability > 75) check_capability(shape, kernel_name<kernel>());
     constexpr size_t kSharedBytesByDefault = 48 << 10;
     if (shape.shared_bytes > kSharedBytesByDefault)
         check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,

@@ -40,8 +40,10 @@ struct MmaTile {
     using A = OperandTile<BM, BK, kSideBySide>;
     template <bool kSideBySide>
     using B = OperandTile<BN, BK, kSideBySide>;
-    template <class A, class B>
-    static constexpr int shared_bytes = stages * (A::floats + B::floats) * int(sizeof(float));
+    // Of the stages, whichever way the operands lie.
+    static constexpr int shared_bytes =
+        stages * int(sizeof(float)) *
+        (larger(A<false>::floats, A<true>::floats) + larger(B<false>::floats, B<true>::floats));
 };
 
 // Multiplies and hands the result on.

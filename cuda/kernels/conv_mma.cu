@@ -202,10 +202,9 @@ Product weights_product(const ConvSize& s, const Columns& columns) {
                                     s.groups, false);
 }
 
-template <class Tile, class A, class B>
+template <class Tile>
 LaunchShape mma_shape(const Product& product, int groups) {
-    LaunchShape shape =
-        product_shape(product, groups, Tile::threads, size_t(Tile::template shared_bytes<A, B>));
+    LaunchShape shape = product_shape(product, groups, Tile::threads, size_t(Tile::shared_bytes));
     shape.capability = 80;
     return shape;
 }
@@ -227,11 +226,9 @@ void conv_mma_forward(float* out, const float* inp, const float* weights, const 
                       Stream stream) {
     with_instance(s, s.group_filters(), [&](auto precision, auto tile, auto run) {
         using Tile = decltype(tile);
-        using Sides = typename Tile::template A<true>;
         const Columns columns(s.images, s.out_height, s.out_width);
         const Product product = forward_product<Tile>(s, columns);
-        const LaunchShape shape =
-            mma_shape<Tile, Sides, typename Tile::template B<true>>(product, s.groups);
+        const LaunchShape shape = mma_shape<Tile>(product, s.groups);
         run_product(product, out, workspace, s.filters, columns.count, {accumulate, bias, neuron},
                     stream, [&](float* to, index_t stride, Epilogue epilogue) {
                         launch_with_barriers<conv_mma_forward_kernel<decltype(precision), Tile, run>>(
@@ -258,9 +255,7 @@ void conv_mma_backward_data(float* dinp, const float* dout, const float* weights
         using Tile = decltype(tile);
         for_each_phase<ForGpu, Tile>(s, [&](const Phase& phase, const Product& product,
                                             const Columns& columns, const PatchRows& taps) {
-            const LaunchShape shape =
-                mma_shape<Tile, typename Tile::template A<false>, typename Tile::template B<true>>(
-                    product, s.groups);
+            const LaunchShape shape = mma_shape<Tile>(product, s.groups);
             run_product(product, dinp, workspace, s.channels, s.height * s.width * s.images,
                         {accumulate, nullptr, kIdent}, stream,
                         [&](float* to, index_t stride, Epilogue epilogue) {
@@ -288,9 +283,7 @@ void conv_mma_backward_weights(float* dweights, const float* inp, const float* d
         using Tile = decltype(tile);
         const Columns columns(s.images, s.out_height, s.out_width);
         const Product product = weights_product<Tile>(s, columns);
-        const LaunchShape shape =
-            mma_shape<Tile, typename Tile::template A<false>, typename Tile::template B<false>>(
-                product, s.groups);
+        const LaunchShape shape = mma_shape<Tile>(product, s.groups);
         run_product(
             product, dweights, workspace, s.group_channels() * s.taps(), s.filters,
             {accumulate, nullptr, kIdent}, stream, [&](float* to, index_t stride, Epilogue epilogue) {
