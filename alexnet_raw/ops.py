@@ -125,8 +125,8 @@ def conv_forward(
             "direct".
         precision: "fp32" multiplies float32; "tf32" and "bf16" round the input and the weights to 10
             or 7 bits behind the point first and multiply on tensor cores (compute capability 8.0 or
-            newer; on the CPU slowly, for tests). Sums, bias and neuron are float32 always, and so is
-            everything of a fully-connected layer on up to 8 images, which waits for memory alone.
+            newer; on the CPU slowly, for tests). Sums, bias and neuron are float32 always; with "auto"
+            so is everything of a fully-connected layer on up to 8 images, which waits for memory alone.
             None: the device's.
     """
     _call(

@@ -174,7 +174,8 @@ Neuron fused_neuron_argument(const py::tuple& neuron) {
     return f;
 }
 
-PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const py::object& step) {
+PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const py::object& step,
+                             const ArrayArgument& out) {
     auto number = [](const py::int_& value, const char* name, int bits) {
         const uint64_t n = PyLong_AsUnsignedLongLong(value.ptr());
         const bool fits = !PyErr_Occurred() && (bits == 64 || n >> bits == 0);
@@ -189,6 +190,8 @@ PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const 
     } else {
         const ArrayArgument array = array_argument(step, "step", "int32", {1});
         check_shape(array, {1}, "it is one number");
+        check_no_overlap(out, {&array});
+        check_setting(array.device == out.device, "step and " + out.describe() + " are on two GPUs");
         draws.step_in_memory = array.as<uint32_t>();
     }
     return draws;

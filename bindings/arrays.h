@@ -76,8 +76,9 @@ Neuron neuron_argument(const py::tuple& neuron);
 Neuron fused_neuron_argument(const py::tuple& neuron);
 
 // A stream of random numbers: seed below 2^64, layer and step below 2^32; or the step is what an int32
-// array of one element holds when the kernel runs.
-PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const py::object& step);
+// array of one element, beside `out`, holds when the kernel runs.
+PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const py::object& step,
+                             const ArrayArgument& out);
 
 // Memory for partial sums: scratch(floats) is called where a launcher needs some.
 float* scratch_memory(const py::function& scratch, index_t floats);

@@ -19,7 +19,7 @@ void bind_dropout(py::module_& m) {
             check_same_shape(out, inp);
             check_same_or_apart(out, inp);
             check_keep(keep);
-            const PhiloxStream draws = philox_argument(seed, layer, step);
+            const PhiloxStream draws = philox_argument(seed, layer, step, out);
             run({&out, &inp}, stream, [&](Stream s) {
                 dropout_forward(out.f32(), inp.f32(), out.size(), keep, inverted, draws, s);
             });
@@ -35,7 +35,7 @@ void bind_dropout(py::module_& m) {
             check_same_shape(dinp, dout);
             check_same_or_apart(dinp, dout);
             check_keep(keep);
-            const PhiloxStream draws = philox_argument(seed, layer, step);
+            const PhiloxStream draws = philox_argument(seed, layer, step, dinp);
             run({&dinp, &dout}, stream, [&](Stream s) {
                 dropout_backward(dinp.f32(), dout.f32(), dinp.size(), keep, inverted, draws, s);
             });

@@ -9,7 +9,7 @@ void bind_noisy_relu(py::module_& m) {
             const auto out = output(out_, "out"), inp = input(inp_, "inp");
             check_same_shape(out, inp);
             check_same_or_apart(out, inp);
-            const PhiloxStream draws = philox_argument(seed, layer, step);
+            const PhiloxStream draws = philox_argument(seed, layer, step, out);
             run({&out, &inp}, stream,
                 [&](Stream s) { noisy_relu(out.f32(), inp.f32(), out.size(), draws, s); });
         },

@@ -10,7 +10,7 @@ void bind_random_pool(py::module_& m) {
             const PoolSizes sizes =
                 pool_sizes_argument(out, inp, size, stride, start, kLargestRandomPool);
             check_no_overlap(out, {&inp});
-            const PhiloxStream draws = philox_argument(seed, layer, step);
+            const PhiloxStream draws = philox_argument(seed, layer, step, out);
             run({&out, &inp}, stream,
                 [&](Stream s) { random_pool_forward(out.f32(), inp.f32(), sizes, draws, s); });
         },
@@ -25,7 +25,7 @@ void bind_random_pool(py::module_& m) {
             const PoolSizes sizes =
                 pool_sizes_argument(dout, dinp, size, stride, start, kLargestRandomPool);
             check_no_overlap(dinp, {&dout});
-            const PhiloxStream draws = philox_argument(seed, layer, step);
+            const PhiloxStream draws = philox_argument(seed, layer, step, dinp);
             run({&dinp, &dout}, stream, [&](Stream s) {
                 random_pool_backward(dinp.f32(), dout.f32(), sizes, draws, accumulate, s);
             });

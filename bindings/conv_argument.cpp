@@ -63,9 +63,9 @@ ConvSize conv_size(const ArrayArgument& inp, const ArrayArgument& weights, const
     check_setting(g.algorithm != ConvAlgorithm::winograd || s.suits_winograd(),
                   "algorithm='winograd' needs stride 1 and filters of 3 x 3 or 5 x 5, got stride " +
                       std::to_string(g.stride) + " and " + weights.describe());
-    check_setting(
-        g.algorithm != ConvAlgorithm::winograd || g.precision == ConvPrecision::fp32,
-        "algorithm='winograd' multiplies in fp32 only: leave out the precision, or the algorithm");
+    check_setting(g.algorithm != ConvAlgorithm::winograd || g.precision == ConvPrecision::fp32,
+                  "algorithm='winograd' multiplies in fp32 only: give precision='fp32', or leave out "
+                  "the algorithm");
     // Kernels count a product's rows and columns in ints, rounded up to whole lane groups.
     auto countable = [](index_t pixels, index_t each) {
         constexpr index_t kMostLanes = 16;

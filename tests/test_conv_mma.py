@@ -107,6 +107,14 @@ def test_operands_are_rounded_to_the_nearest(device, bits, precision):
     np.testing.assert_array_equal(out.numpy(), want)
 
 
+@pytest.mark.parametrize("bits", [0x7F800001, 0x7FC00000, 0xFFFFFFFF])
+def test_what_is_no_number_stays_so(device, bits, precision):
+    weights = np.array([bits], np.uint32).view(np.float32).reshape(1, 1, 1, 1)
+    out, inp = device.empty((1, 1, 1, 16)), device.upload(np.ones((1, 1, 1, 16), np.float32))
+    ops.conv_forward(out, inp, device.upload(weights), precision=precision)
+    assert np.isnan(out.numpy()).all()
+
+
 def test_arrays_that_begin_anywhere(device, rng, precision):
     """Copies of four floats need arrays that begin on 16 bytes; others are copied float by float."""
 
@@ -126,5 +134,7 @@ def test_bad_precision(device):
     out, inp, weights = (device.zeros(s) for s in ((8, 5, 5, 2), (3, 5, 5, 2), (3, 3, 3, 8)))
     with pytest.raises(ValueError, match="'fp32', 'tf32' or 'bf16', got 'fp16'"):
         ops.conv_forward(out, inp, weights, padding=1, precision="fp16")
-    with pytest.raises(ValueError, match="algorithm='winograd' multiplies in fp32 only"):
+    with pytest.raises(
+        ValueError, match="algorithm='winograd' multiplies in fp32 only: give precision"
+    ):
         ops.conv_forward(out, inp, weights, padding=1, precision="tf32", algorithm="winograd")

@@ -107,6 +107,7 @@ class Core {
         std::vector<size_t> group_ends;
     };
 
+    void check_barriers(const char* does) const;
     void prepare_shared(size_t bytes);
     void run_plain(const std::function<void()>& thread, uint64_t block, unsigned n);
     void run_fibers(const std::function<void()>& thread, uint64_t block, unsigned n);
@@ -286,6 +287,10 @@ uint32_t Core::exchange(uint32_t value, int source_lane) {
     return result;
 }
 
+void Core::check_barriers(const char* does) const {
+    if (!barriers_) throw KernelError(launch_->name + " " + does + ": use launch_with_barriers");
+}
+
 void Core::show_warp(const void* own, const void* (&of_lane)[32]) {
     if (!barriers_)
         throw KernelError(launch_->name + " uses warp operations: use launch_with_barriers");
@@ -297,17 +302,19 @@ void Core::show_warp(const void* own, const void* (&of_lane)[32]) {
 }
 
 void Core::copy_async(float* to, const float* from, int floats) {
-    if (!barriers_) throw KernelError(launch_->name + " copies beside: use launch_with_barriers");
+    check_barriers("copies beside its work");
     copies_[current_].copies.push_back({to, from, floats});
     std::memset(to, 0xFF, size_t(floats) * sizeof(float));  // NaN: on its way
 }
 
 void Core::commit_copies() {
+    check_barriers("copies beside its work");
     Copies& own = copies_[current_];
     own.group_ends.push_back(own.copies.size());
 }
 
 void Core::wait_for_copies(int groups) {
+    check_barriers("copies beside its work");
     auto& [copies, ends] = copies_[current_];
     if (ends.size() <= size_t(groups)) return;
     const size_t arriving = ends.size() - size_t(groups), count = ends[arriving - 1];
@@ -341,39 +348,46 @@ void check_limits(const Launch& launch) {
 
 // Keeps each worker on a core of its own, counted from the caller's. Woken for microseconds at a time,
 // threads otherwise gather on the core that wakes them and take turns. The caller's thread stays free;
-// where the system has moved it to a worker's core, the workers move on. All stay free where a process
+// where the system has moved it to a worker's core, the workers move on. All are free where a process
 // uses a part of the cores: another may use the same part.
 class Places {
    public:
     // By the caller, before its workers start.
     void look() {
 #ifdef __linux__
-        const int core = sched_getcpu();
-        if (core == callers_) return;
+        static std::atomic<unsigned> changes{0};
+        cpu_set_t allowed;
+        if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) CPU_ZERO(&allowed);
+        const int core = sched_getcpu(), wanted = core_count();
+        if (core == callers_ && wanted == wanted_ && CPU_EQUAL(&allowed, &allowed_)) return;
         callers_ = core;
-        if (sched_getaffinity(0, sizeof allowed_, &allowed_) != 0) CPU_ZERO(&allowed_);
+        wanted_ = wanted;
+        allowed_ = allowed;
+        change_ = ++changes;
 #endif
     }
-    void take(int worker) const {
+    void take([[maybe_unused]] int worker) const {
 #ifdef __linux__
-        static thread_local int counted_from = -1;
-        if (worker == 0 || counted_from == callers_) return;
-        counted_from = callers_;
-        if (core_count() != CPU_COUNT(&allowed_) || !CPU_ISSET(callers_, &allowed_)) return;
-        int core = callers_;
-        for (int left = worker; left > 0; left -= CPU_ISSET(core, &allowed_) ? 1 : 0)
-            core = (core + 1) % CPU_SETSIZE;
-        cpu_set_t own;
-        CPU_ZERO(&own);
-        CPU_SET(core, &own);
+        static thread_local unsigned taken = 0;
+        if (worker == 0 || taken == change_ || !CPU_COUNT(&allowed_)) return;
+        taken = change_;
+        cpu_set_t own = allowed_;
+        if (wanted_ == CPU_COUNT(&allowed_) && callers_ >= 0 && CPU_ISSET(callers_, &allowed_)) {
+            int core = callers_;
+            for (int left = worker; left > 0; left -= CPU_ISSET(core, &allowed_) ? 1 : 0)
+                core = (core + 1) % CPU_SETSIZE;
+            CPU_ZERO(&own);
+            CPU_SET(core, &own);
+        }
         sched_setaffinity(0, sizeof own, &own);
 #endif
     }
 
 #ifdef __linux__
    private:
-    int callers_ = -1;
-    cpu_set_t allowed_;
+    int callers_ = -1, wanted_ = 0;
+    unsigned change_ = 0;
+    cpu_set_t allowed_ = {};
 #endif
 };
 

@@ -38,22 +38,26 @@ inline void check_cuda(cudaError_t status, const std::string& what) {
     throw KernelError(what + ": " + cudaGetErrorName(status) + ": " + cudaGetErrorString(status));
 }
 
-inline void check_capability(const LaunchShape& shape, const std::string& name) {
-    int device = 0, major = 0, minor = 0;
-    check_cuda(cudaGetDevice(&device), name);
-    check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), name);
-    check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), name);
+// The code that was loaded must be of that capability too: a GPU also runs what was built for older
+// ones, without the instructions that they lack.
+inline void check_capability(int wanted, const void* kernel, const std::string& name) {
+    cudaFuncAttributes loaded = {};
+    check_cuda(cudaFuncGetAttributes(&loaded, kernel), name);
     auto text = [](int capability) {
         return std::to_string(capability / 10) + "." + std::to_string(capability % 10);
     };
-    if (major * 10 + minor < shape.capability)
-        throw KernelError(name + " needs a GPU of compute capability " + text(shape.capability) +
-                          " or newer, but this one has " + text(major * 10 + minor));
+    if (loaded.ptxVersion < wanted)
+        throw KernelError(name + " needs a GPU of compute capability " + text(wanted) +
+                          " or newer and code built for it, but what runs here was built for " +
+                          text(loaded.ptxVersion) +
+                          ": use precision fp32, or reinstall on this machine");
 }
 
 template <auto kernel, class... Arguments>
 void launch(const LaunchShape& shape, Stream stream, Arguments... arguments) {
-    if (shape.capability > 75) check_capability(shape, kernel_name<kernel>());
+    if (shape.capability > 75)
+        check_capability(shape.capability, reinterpret_cast<const void*>(kernel),
+                         kernel_name<kernel>());
     constexpr size_t kSharedBytesByDefault = 48 << 10;
     if (shape.shared_bytes > kSharedBytesByDefault)
         check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,

@@ -29,6 +29,7 @@ __host__ __device__ __forceinline__ uint32_t round_to_tf32(float x) {
     asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
 #else
     memcpy(&bits, &x, 4);
+    if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return 0x7FFFE000u;  // NaN
     const bool is_finite = (bits & 0x7F800000u) != 0x7F800000u;
     bits = (is_finite ? bits + 0x1000u : bits) & 0xFFFFE000u;
 #endif
@@ -72,6 +73,8 @@ struct Tf32 {
             "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
             : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+        __trap();  // never launched: LaunchShape::capability
 #endif
     }
 #else
@@ -106,6 +109,8 @@ struct Bf16 {
             "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
             : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+        __trap();  // never launched: LaunchShape::capability
 #endif
     }
 #else

@@ -143,10 +143,10 @@ __global__ void __launch_bounds__(T::threads)
     using V = typename T::V;
     using Own = OwnMemory<T>;
     constexpr int L = lane_count<V>, RM = Own::RM, RN = Own::RN, kOutputs = outputs_of(kTaps);
-    const int row0 = int(blockIdx.x) * Own::columns, band = int(blockIdx.y);
-    float* filters = T::strip_in_shared
-                         ? dynamic_shared<float>()
-                         : workspace + int(blockIdx.y * gridDim.x + blockIdx.x) * Own::floats(bands);
+    const int row_tiles = ceil_div(rows, Own::columns), band = int(blockIdx.x) / row_tiles;
+    const int row0 = int(blockIdx.x) % row_tiles * Own::columns;
+    float* filters =
+        T::strip_in_shared ? dynamic_shared<float>() : workspace + int(blockIdx.x) * Own::floats(bands);
     float* products = filters + kPoints * Own::filters_stride;
     const index_t products_stride = Own::products_stride(bands);
     for (int k0 = 0; k0 < depth; k0 += Own::chunk) {
@@ -215,20 +215,19 @@ template <class T>
 struct Pass {
     PicturesPass pass;
     Bands bands;
-    dim3 grid;  // of the products
+    int blocks;  // of the products
 
     explicit Pass(const PicturesPass& p) : pass(p) {
         const int step = outputs_of(p.taps);
         bands = {{p.height, step}, {p.width, step}, 1, p.images};
         const int row = bands.across.tiles() * p.images;
         bands.rows = smaller(bands.down.tiles(), ceil_div(T::winograd_band, row));
-        grid = dim3(unsigned(ceil_div(p.rows, OwnMemory<T>::columns)), unsigned(bands.count()));
+        blocks = ceil_div(p.rows, OwnMemory<T>::columns) * bands.count();
     }
     Values values(float* workspace) const { return {workspace, bands, pass.depth}; }
     index_t value_floats() const { return values(nullptr).floats(bands.count()); }
     index_t floats() const {
-        return value_floats() +
-               (T::strip_in_shared ? 0 : index_t(grid.x) * grid.y * OwnMemory<T>::floats(bands));
+        return value_floats() + (T::strip_in_shared ? 0 : blocks * OwnMemory<T>::floats(bands));
     }
 
     template <int kTaps, bool kForward>
@@ -240,7 +239,7 @@ struct Pass {
             {dim3(unsigned(tiles), unsigned(pass.images)), dim3(T::threads)}, stream, all,
             pass.pictures(inp), bands, pass.depth, pass.padding);
         launch_with_barriers<winograd_products_kernel<T, kTaps, kForward>>(
-            {grid, dim3(T::threads),
+            {dim3(unsigned(blocks)), dim3(T::threads),
              T::strip_in_shared ? size_t(OwnMemory<T>::floats(bands)) * sizeof(float) : 0},
             stream, out, workspace + value_floats(), all, weights, pass.all_filters, bands, pass.rows,
             pass.depth, first_row, epilogue);

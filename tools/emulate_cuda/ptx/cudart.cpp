@@ -156,6 +156,14 @@ const char* cudaGetErrorString(int error) {
 
 // Only the attribute that kernels with much shared memory need,
 // cudaFuncAttributeMaxDynamicSharedMemorySize.
+// Of cudaFuncAttributes the one member that is asked for: the architecture of the PTX.
+int cudaFuncGetAttributes(void* attributes, const void*) {
+    constexpr size_t kPtxVersion = 3 * sizeof(size_t) + 2 * sizeof(int);
+    const int architecture = EMULATOR_ARCH;
+    memcpy(static_cast<char*>(attributes) + kPtxVersion, &architecture, sizeof architecture);
+    return 0;
+}
+
 int cudaFuncSetAttribute(const void* function, int attribute, int value) {
     if (attribute != 8 || value < 0 || u64(value) > shared_limit()) return fail(kInvalidValue);
     stubs()[function].dynamic_shared_limit = u64(value);
