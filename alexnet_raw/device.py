@@ -61,6 +61,11 @@ class Device:
         return f"{self.name} (#{self.index})"
 
     @property
+    def is_on_own_stream(self) -> bool:
+        """Whether its work is not on a caller's stream (`using_stream`)."""
+        return not self.is_cuda or self._stream is self._own_stream
+
+    @property
     def has_tensor_cores(self) -> bool:
         """Whether it multiplies TF32 and bfloat16 faster than float32."""
         if not self.is_cuda:
@@ -344,7 +349,8 @@ def set_precision(devices: list[Device], precision: str) -> None:
         if precision != "fp32" and not device.has_tensor_cores:
             raise DeviceError(
                 f"precision {precision} needs tensor cores, those of a GPU of compute capability 8.0 "
-                f"or newer, but {device.name} has none: use fp32"
+                f"or newer, but {device.name} has none: use fp32 "
+                "(--precision fp32)"
             )
         device.precision = precision
 

@@ -71,8 +71,8 @@ class Recordings:
 
         Returns what it returned, if need be when it was recorded.
         """
-        if self.refusal:
-            return work()
+        if self.refusal or not all(device.is_on_own_stream for device in self._devices):
+            return work()  # a caller's stream may be one that records nothing
         if kind not in self._kinds:  # its first time allocates what it needs
             self._kinds[kind] = None
             if len(self._kinds) > KINDS:
@@ -85,7 +85,7 @@ class Recordings:
                 self.refusal = f"it failed: {error}"
                 log.warning("steps are not recorded as CUDA graphs: %s", self.refusal)
                 return work()
-        graph, result = self._kinds[kind]
+        graph, result = self._kinds[kind] = self._kinds.pop(kind)  # the latest, forgotten last
         graph.launch()
         return result
 

@@ -37,7 +37,7 @@ def announcement(run: Run) -> str:
     ]
     if all(device.is_cuda for device in run.model.net.devices):
         refusal = run.model.net.recordings.refusal
-        how = f"not recorded as a CUDA graph: {refusal}" if refusal else "recorded as a CUDA graph"
+        how = f"not recorded as a CUDA graph: {refusal}" if refusal else "a CUDA graph, once recorded"
         lines.append(f"step  {how}")
     if run.step:
         lines.append(f"resumed in epoch {run.epoch + 1}, after batch {run.batch}")

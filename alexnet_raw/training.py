@@ -96,21 +96,23 @@ def _train_epoch(run: Run, interrupts: Interrupts, metrics: Metrics) -> bool:
             run.stall += time.perf_counter() - began
             if batch is None:
                 take_in(0)
+                run.seconds += time.perf_counter() - began
                 run.batch = len(run.train_loader)  # broken pictures may have left batches out
                 return True
             score = train_batch(run, batch)
             position = {"epoch": run.epoch + 1, "batch": run.batch, "rate": run.rate}
             due.append(_Trained(run.step, position, score))
-            take_in(late)
+            save = run.save_is_due()
+            take_in(0 if save else late)
             run.seconds += time.perf_counter() - began
-            if run.save_is_due():
-                take_in(0)
+            if save:
                 run.save()
-            bar.set_postfix_str(
-                f"loss {run.score.loss:.3f}, error {run.score.top1:.1%}, "
-                f"stall {run.stall / run.seconds:.0%}",
-                refresh=False,
-            )
+            if run.score.pictures:
+                bar.set_postfix_str(
+                    f"loss {run.score.loss:.3f}, error {run.score.top1:.1%}, "
+                    f"stall {run.stall / run.seconds:.0%}",
+                    refresh=False,
+                )
             bar.update(len(batch))
         take_in(0)
     return False

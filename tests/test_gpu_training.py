@@ -102,12 +102,12 @@ def test_steps_neither_allocate_nor_wait(gpu, settings, tmp_path, devices, graph
 
 def test_what_a_run_says(gpu, settings, tmp_path):
     for devices, graphs, wanted in [
-        ("cuda:0", True, "step  recorded as a CUDA graph"),
+        ("cuda:0", True, "step  a CUDA graph, once recorded"),
         ("cuda:0", False, "step  not recorded as a CUDA graph: --no-graphs"),
         ("cuda:0,cuda:1", True, "step  not recorded as a CUDA graph: its devices are several GPUs"),
     ]:
-        run = Run.start(replace(settings, graphs=graphs), parse_devices(devices), tmp_path / wanted)
-        assert wanted in run_report.announcement(run)
+        run = Run.start(replace(settings, graphs=graphs), parse_devices(devices), tmp_path / "run")
+        assert wanted in run_report.announcement(run).splitlines()
     on_cpu = Run.start(settings, parse_devices("cpu"), tmp_path / "cpu")
     assert "graph" not in run_report.announcement(on_cpu)
 

@@ -85,6 +85,27 @@ def test_old_kinds_are_forgotten(gpu):
     assert counts["graph launches"] == 1
 
 
+def test_the_kind_that_always_comes_is_kept(gpu):
+    recordings, calls = Recordings([Device("cuda:0")]), []
+    for other in range(3 * KINDS):
+        for kind in ("always", other):
+            recordings.run(kind, lambda kind=kind: calls.append(kind))
+    assert calls.count("always") == 2
+
+
+def test_nothing_is_recorded_on_a_callers_stream(gpu):
+    device, calls = Device("cuda:0"), []
+    recordings, own = Recordings([device]), device._stream
+    device._stream = Stream(non_blocking=True)
+    for _ in range(3):
+        recordings.run("kind", lambda: calls.append(device._stream.graph))
+    assert calls == [None] * 3 and recordings.refusal is None
+    device._stream = own
+    for _ in range(3):
+        recordings.run("kind", lambda: None)
+    assert counts["graph launches"] == 2
+
+
 def test_what_cannot_be_recorded_is_done(gpu, caplog):
     device, done = Device("cuda:0"), []
 

@@ -26,7 +26,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 from alexnet_raw import info, layer_file
-from alexnet_raw.device import PRECISIONS, Device, set_precision
+from alexnet_raw.device import PRECISIONS, Device, DeviceError, set_precision
 
 try:
     import torch
@@ -65,7 +65,10 @@ def start(arguments: argparse.Namespace) -> Device:
     """The device, and equal threads and precision for both sides."""
     device = Device(arguments.device)
     set_threads(device, arguments.threads or os.cpu_count())
-    set_precision([device], arguments.precision)
+    try:
+        set_precision([device], arguments.precision)
+    except DeviceError as error:
+        raise SystemExit(str(error)) from None
     if torch:
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = arguments.precision != "fp32"
@@ -73,6 +76,7 @@ def start(arguments: argparse.Namespace) -> Device:
         if arguments.precision == "bf16":  # as `with torch.autocast(...)` around all that it does
             torch.set_autocast_dtype("cuda", torch.bfloat16)
             torch.set_autocast_enabled("cuda", True)
+            torch.set_autocast_cache_enabled(False)  # it would keep the weights of the first step
     return device
 
 
@@ -209,8 +213,10 @@ def _gpu_peak(device: Device) -> Peak | None:
     if not torch:
         return None
     size = 8192
-    a, b = (torch.randn(size, size, device=device.name) for _ in range(2))
+    dtype = torch.bfloat16 if torch.is_autocast_enabled("cuda") else torch.float32
+    a, b = (torch.randn(size, size, device=device.name, dtype=dtype) for _ in range(2))
     c = torch.empty_like(a)
     times = by_turns({"mm": lambda: torch.mm(a, b, out=c), "copy": lambda: c.copy_(a)}, device, 5)
-    gflops, gbytes = 2 * size**3 / times["mm"] / 1e9, 8 * size**2 / times["copy"] / 1e9
-    return Peak(gflops, gbytes, "torch.mm and copy of 8192x8192 float32")
+    gflops, gbytes = 2 * size**3 / times["mm"] / 1e9, 2 * a.nbytes / times["copy"] / 1e9
+    what = f"torch.mm and copy of 8192x8192 {dtype}"
+    return Peak(gflops, gbytes, what + (", TF32" if torch.backends.cuda.matmul.allow_tf32 else ""))

@@ -131,6 +131,10 @@ class Maker:
         def forward():
             torch.nn.functional.conv2d(x, w, b, stride, padding, groups=groups)
 
+        # Autocast, which bf16 has, does not reach this operator.
+        if torch.is_autocast_enabled("cuda"):
+            dy, x, w = (tensor.bfloat16() for tensor in (dy, x, w))
+
         def backward(*wanted):
             return lambda: torch.ops.aten.convolution_backward(
                 dy, x, w, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], groups, wanted

@@ -35,7 +35,7 @@ def add(command: argparse.ArgumentParser) -> None:
         help="of weights and pictures (default: 1)",
     )
     options.add_class_tree(command)
-    options.add_machine(command)
+    options.add_machine(command, precision=False)  # small differences need float32's
 
 
 def run(args: argparse.Namespace) -> int:

@@ -152,7 +152,8 @@ def add_data(command: argparse.ArgumentParser, default: str) -> None:
     )
 
 
-def add_machine(command: argparse.ArgumentParser) -> None:
+def add_machine(command: argparse.ArgumentParser, precision: bool = True) -> None:
+    """precision: offer it, too."""
     command.add_argument(
         "--devices",
         metavar="LIST",
@@ -166,12 +167,14 @@ def add_machine(command: argparse.ArgumentParser) -> None:
         type=integer(1),
         help="CPU threads (default: all cores). Results do not depend on it",
     )
-    command.add_argument(
-        "--precision",
-        choices=("fp32", "tf32", "bf16"),
-        help="how convolutions and fully-connected layers multiply: fp32; or on a GPU's tensor cores, "
-        "with inputs rounded to TF32 or bfloat16 and float32 sums (default: fp32)",
-    )
+    if precision:
+        command.add_argument(
+            "--precision",
+            choices=("fp32", "tf32", "bf16"),
+            help="how convolutions and fully-connected layers multiply: fp32; or on a GPU's tensor "
+            "cores, with inputs rounded to TF32 or bfloat16 and float32 sums (default: fp32; of a run "
+            "that is resumed: as before)",
+        )
 
 
 def add_checkpoint(command: argparse.ArgumentParser) -> None:
@@ -215,5 +218,5 @@ def devices(args: argparse.Namespace) -> list[Device]:
     for device in found:
         if args.threads and not device.is_cuda:
             device.module.set_threads(args.threads)
-    set_precision(found, args.precision or "fp32")
+    set_precision(found, getattr(args, "precision", None) or "fp32")
     return found
