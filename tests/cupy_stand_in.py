@@ -67,7 +67,7 @@ class Stream:
     def run_to(self, place):
         while self.done < place:
             job = self.work[self.done]
-            job.synchronize() if isinstance(job, Event) else job()
+            job.stream.run_to(job.place) if isinstance(job, Event) else job()
             self.done += 1
 
     def record(self):

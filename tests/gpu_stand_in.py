@@ -23,19 +23,15 @@ from tests.cupy_stand_in import Gpu
 counts: Counter[str] = Counter()
 
 
-class Event:
-    def __init__(self, queue: cupy_stand_in.Stream, graph: Graph | None):
-        self.queue, self.place, self.graph = queue, len(queue.work), graph
+class Event(cupy_stand_in.Event):
+    def __init__(self, stream: Stream, graph: Graph | None):
+        self.stream, self.place, self.graph = stream, len(stream.work), graph
         self.step = Stream.step
-
-    @property
-    def happened(self) -> bool:
-        return self.queue.done >= self.place
 
     def synchronize(self) -> None:
         assert self.graph is None, "the host waits for an event of a recording"
         counts["waits for the step's own work"] += self.step == Stream.step
-        self.queue.run_to(self.place)
+        super().synchronize()
 
 
 class Stream(cupy_stand_in.Stream):
@@ -48,22 +44,8 @@ class Stream(cupy_stand_in.Stream):
     def give(self, job: Callable[[], None] | Event) -> None:
         if self.graph:
             self.graph.branch(self).work.append(job)
-            return
-        self.work.append(job)
-        while self.eager and self.done < len(self.work):
-            job = self.work[self.done]
-            if isinstance(job, Event) and not job.happened:
-                break
-            self.run_to(self.done + 1)
-
-    def run_to(self, place: int) -> None:
-        while self.done < place:
-            job = self.work[self.done]
-            if isinstance(job, Event):
-                job.queue.run_to(job.place)
-            else:
-                job()
-            self.done += 1
+        else:
+            super().give(job)
 
     def record(self) -> Event:
         assert self.device_id == Gpu.current[-1], "an event of another GPU than the stream's"

@@ -12,6 +12,8 @@
 // and B have the same.)
 #pragma once
 
+#include <type_traits>
+
 #include "platform.h"
 
 constexpr int kSliceDepth = 8;
@@ -63,21 +65,7 @@ struct Tf32 {
     static __device__ __forceinline__ void make_b(uint32_t (&b)[2], const float (&x)[slices][2]) {
         UNROLL for (int i = 0; i < 2; ++i) b[i] = round_to_tf32(x[0][i]);
     }
-#ifdef ALEXNET_RAW_CUDA
-    static __device__ __forceinline__ void multiply([[maybe_unused]] float (&c)[4],
-                                                    [[maybe_unused]] const uint32_t (&a)[4],
-                                                    [[maybe_unused]] const uint32_t (&b)[2]) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-        asm volatile(
-            "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
-            "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-#else
-        __trap();  // never launched: LaunchShape::capability
-#endif
-    }
-#else
+#ifndef ALEXNET_RAW_CUDA
     static float product(uint32_t a, uint32_t b) { return from_bits(a) * from_bits(b); }
     static float from_bits(uint32_t bits) {
         float x;
@@ -99,21 +87,7 @@ struct Bf16 {
     static __device__ __forceinline__ void make_b(uint32_t (&b)[2], const float (&x)[slices][2]) {
         UNROLL for (int s = 0; s < slices; ++s) b[s] = pack_bf16(x[s][0], x[s][1]);
     }
-#ifdef ALEXNET_RAW_CUDA
-    static __device__ __forceinline__ void multiply([[maybe_unused]] float (&c)[4],
-                                                    [[maybe_unused]] const uint32_t (&a)[4],
-                                                    [[maybe_unused]] const uint32_t (&b)[2]) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-        asm volatile(
-            "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-            "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-#else
-        __trap();  // never launched: LaunchShape::capability
-#endif
-    }
-#else
+#ifndef ALEXNET_RAW_CUDA
     static float product(uint32_t a, uint32_t b) {
         return Tf32::from_bits(a << 16) * Tf32::from_bits(b << 16) +
                Tf32::from_bits(a & 0xFFFF0000u) * Tf32::from_bits(b & 0xFFFF0000u);
@@ -126,7 +100,20 @@ struct Bf16 {
 template <class Precision>
 __device__ __forceinline__ void multiply_add(float (&c)[4], const uint32_t (&a)[4],
                                              const uint32_t (&b)[2]) {
-    Precision::multiply(c, a, b);
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+#define MMA_SYNC(kind)                                                              \
+    asm volatile("mma.sync.aligned." kind                                           \
+                 " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};" \
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])                   \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
+    if constexpr (std::is_same_v<Precision, Tf32>)
+        MMA_SYNC("m16n8k8.row.col.f32.tf32.tf32.f32");
+    else
+        MMA_SYNC("m16n8k16.row.col.f32.bf16.bf16.f32");
+#undef MMA_SYNC
+#else
+    __trap();  // never launched: LaunchShape::capability
+#endif
 }
 #else
 template <class Precision>

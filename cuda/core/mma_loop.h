@@ -14,8 +14,6 @@
 // An operand's share of a stage. Its pitch makes the 32 floats that a warp reads lie in 32 banks.
 template <int kLines, int kDepth, bool kSideBySide>
 struct OperandTile {
-    static constexpr int lines = kLines, depth = kDepth;
-    static constexpr bool side_by_side = kSideBySide;
     static constexpr int pitch = kSideBySide ? kLines + 8 : kDepth + 4;
     static constexpr int floats = pitch * (kSideBySide ? kDepth : kLines);
     static_assert(kSideBySide ? pitch % 16 == 8 : pitch % 8 == 4, "reads collide in banks");
