@@ -14,10 +14,12 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from ml_dtypes import bfloat16
 
 from alexnet_raw import interchange
 
 PRECISIONS = ("fp32", "tf32", "bf16")  # of products: see Device.precision
+BF16 = np.dtype(bfloat16)  # of activations that are stored in half the memory
 ALIGNMENT = 64  # bytes, of all arrays on the CPU: a cache line, and its widest vector
 
 
@@ -104,9 +106,9 @@ class Device:
                 Read-only memory can be viewed on the CPU, but not written: that is a ValueError.
 
         Raises:
-            TypeError: it is no array, of a dtype that ops do not take (float32, int32 and uint8 they
-                do), or its owner does not give it: tensors that require gradients, read-only memory
-                of a GPU.
+            TypeError: it is no array, of a dtype that ops do not take (float32, bfloat16, int32 and
+                uint8 they do), or its owner does not give it: tensors that require gradients,
+                read-only memory of a GPU.
             ValueError: it is on another device, or not C-contiguous.
         """
         return Array(interchange.view(foreign, self), self)

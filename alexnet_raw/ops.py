@@ -1,7 +1,9 @@
 """The ops: every kernel of the project, on arrays of any one logical device.
 
 Outputs come first, then inputs, then keyword settings. Activations are ``(channels, height, width,
-images)`` float32, C order: images are contiguous. All arrays of a call are on one logical device, or
+images)`` float32, C order: images are contiguous. Where an op says so they and their gradients may be
+bfloat16 instead (`alexnet_raw.device.BF16`): arithmetic is float32's, results are rounded as they are
+stored. All arrays of a call are on one logical device, or
 ValueError names the two that are not. Wrong dtypes raise TypeError; wrong shapes, layouts, overlaps
 and settings raise ValueError; a failed launch raises KernelError with the kernel's name.
 
@@ -38,7 +40,7 @@ _SETTINGS: dict[str, Any] = {
     **{"kind": str, "algorithm": str, "precision": str, "neuron": Neuron, "values": np.ndarray},
 }
 
-_OPTIONAL = ("bias", "targets", "given")
+_OPTIONAL = ("bias", "targets", "given", "rounded")
 
 
 def _setting(name: str, key: str, value: Any) -> Any:
@@ -740,7 +742,7 @@ def rgb_to_lab(out: Array, inp: Array, *, center: bool) -> None:
 
 
 def add(out: Array, inp: Array, *, coeff: float = 1.0, accumulate: bool = True) -> None:
-    """out = [out +] coeff * inp, any shape; out may be inp."""
+    """out = [out +] coeff * inp, any shape; out may be inp. Either may be bfloat16."""
     _call("add", {"out": out, "inp": inp}, coeff=coeff, accumulate=accumulate)
 
 
@@ -973,17 +975,26 @@ def multi_softmax(
 
 
 def sgd_step(
-    weights: Sequence[Array], velocity: Sequence[Array], gradient: Sequence[Array], settings: Array
+    weights: Sequence[Array],
+    velocity: Sequence[Array],
+    gradient: Sequence[Array],
+    settings: Array,
+    rounded: Sequence[Array | None] | None = None,
 ) -> None:
     """velocity = momentum * velocity - rate * decay * weights - rate * gradient; weights += velocity.
 
-    For many tensors in one launch, in place: the three arrays of each are of one shape. settings
-    (tensors, 3) are its rate, momentum and decay.
+    For many tensors in one launch, in place: the arrays of each are of one shape. settings (tensors, 3)
+    are its rate, momentum and decay. rounded: bfloat16 arrays, or None for some, where the new weights
+    are stored too.
     """
-    tensors = {"weights": weights, "velocity": velocity, "gradient": gradient}
+    rounded = [None] * len(weights) if rounded is None else rounded
+    tensors = {"weights": weights, "velocity": velocity, "gradient": gradient, "rounded": rounded}
     named = [(argument, array) for argument, arrays in tensors.items() for array in arrays]
     device = _shared_device("sgd_step", [*named, ("settings", settings)])
-    data = {argument: [array.data for array in arrays] for argument, arrays in tensors.items()}
+    data = {
+        argument: [None if array is None else array.data for array in arrays]
+        for argument, arrays in tensors.items()
+    }
     device.module.sgd_step(**data, settings=settings.data, stream=device.stream)
 
 

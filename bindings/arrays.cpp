@@ -21,16 +21,28 @@ std::string text(const std::vector<index_t>& shape) {
     return s + (shape.size() == 1 ? ",)" : ")");
 }
 
+std::string joined(const std::vector<std::string>& choices) {
+    std::string s;
+    for (const std::string& choice : choices) s += (s.empty() ? "" : " or ") + choice;
+    return s;
+}
+
 std::string dtype_name(const std::string& typestr) {
     static const std::map<std::string, std::string> names = {
-        {"<f4", "float32"}, {"<f8", "float64"}, {"<f2", "float16"}, {"<i4", "int32"},
-        {"<i8", "int64"},   {"|u1", "uint8"},   {"|i1", "int8"},    {"|b1", "bool"}};
+        {"<f4", "float32"}, {"<f8", "float64"},  {"<f2", "float16"},
+        {"<i4", "int32"},   {"<V2", "bfloat16"}, {"<i8", "int64"},
+        {"|u1", "uint8"},   {"|i1", "int8"},     {"|b1", "bool"}};
     const auto found = names.find(typestr);
     return found == names.end() ? "dtype '" + typestr + "'" : found->second;
 }
 
 index_t item_size(const std::string& dtype) {
-    return dtype == "uint8" ? 1 : 4;
+    return dtype == "uint8" ? 1 : dtype == "bfloat16" ? 2 : 4;
+}
+
+ArrayArgument writable(ArrayArgument a) {
+    if (a.read_only) throw py::value_error(std::string(a.name) + " is written to, but is read-only");
+    return a;
 }
 
 bool contiguous(const py::object& strides, const std::vector<index_t>& shape, index_t item) {
@@ -60,6 +72,12 @@ std::string ArrayArgument::describe() const {
 
 ArrayArgument array_argument(const py::handle& object, const char* name, const char* dtype,
                              const std::vector<int>& dimensions) {
+    return array_argument(object, name, std::vector<std::string>{dtype}, dimensions);
+}
+
+ArrayArgument array_argument(const py::handle& object, const char* name,
+                             const std::vector<std::string>& dtypes,
+                             const std::vector<int>& dimensions) {
     const std::string who = name;
     if (!py::hasattr(object, kInterface))
         throw py::type_error(who + " must be " + kKind + ", got " +
@@ -79,16 +97,18 @@ ArrayArgument array_argument(const py::handle& object, const char* name, const c
     } catch (const std::exception& error) {
         throw py::type_error(who + " has a " + kInterface + " that cannot be used: " + error.what());
     }
-    if (a.dtype != dtype)
-        throw py::type_error(who + " must be " + dtype + ", got " + a.dtype + " " + text(a.shape));
+    if (std::find(dtypes.begin(), dtypes.end(), a.dtype) == dtypes.end())
+        throw py::type_error(who + " must be " + joined(dtypes) + ", got " + a.dtype + " " +
+                             text(a.shape));
     bool known = dimensions.empty();
-    std::string wanted;
+    std::vector<std::string> wanted;
     for (int d : dimensions) {
         known = known || a.shape.size() == size_t(d);
-        wanted += (wanted.empty() ? "" : " or ") + std::to_string(d);
+        wanted.push_back(std::to_string(d));
     }
     if (!known)
-        throw py::value_error(who + " must have " + wanted + " dimensions, got " + text(a.shape));
+        throw py::value_error(who + " must have " + joined(wanted) + " dimensions, got " +
+                              text(a.shape));
     index_t elements = 1;
     for (index_t d : a.shape) {
         if (d <= 0) throw py::value_error(who + " is empty: its shape is " + text(a.shape));
@@ -105,11 +125,19 @@ ArrayArgument array_argument(const py::handle& object, const char* name, const c
     return a;
 }
 
+ArrayArgument activations(const py::handle& object, const char* name,
+                          const std::vector<int>& dimensions) {
+    return array_argument(object, name, {"float32", "bfloat16"}, dimensions);
+}
+
 ArrayArgument output(const py::handle& object, const char* name, const std::vector<int>& dimensions,
                      const char* dtype) {
-    ArrayArgument a = array_argument(object, name, dtype, dimensions);
-    if (a.read_only) throw py::value_error(std::string(name) + " is written to, but is read-only");
-    return a;
+    return writable(array_argument(object, name, dtype, dimensions));
+}
+
+ArrayArgument activations_output(const py::handle& object, const char* name,
+                                 const std::vector<int>& dimensions) {
+    return writable(activations(object, name, dimensions));
 }
 
 void check_shape(const ArrayArgument& array, const std::vector<index_t>& wanted, const char* why) {
@@ -120,6 +148,11 @@ void check_shape(const ArrayArgument& array, const std::vector<index_t>& wanted,
 void check_same_shape(const ArrayArgument& a, const ArrayArgument& b) {
     if (a.shape != b.shape)
         throw py::value_error(a.describe() + " and " + b.describe() + " must have the same shape");
+}
+
+void check_same_dtype(const ArrayArgument& a, const ArrayArgument& b) {
+    if (a.dtype != b.dtype)
+        throw py::type_error(a.describe() + " and " + b.describe() + " must have the same dtype");
 }
 
 void check_no_overlap(const ArrayArgument& out, std::initializer_list<const ArrayArgument*> others) {
@@ -140,7 +173,7 @@ void check_apart(const std::vector<const ArrayArgument*>& arrays) {
 }
 
 void check_same_or_apart(const ArrayArgument& a, const ArrayArgument& b) {
-    if (a.f32() != b.f32()) check_no_overlap(a, {&b});
+    if (a.as<void>() != b.as<void>() || a.dtype != b.dtype) check_no_overlap(a, {&b});
 }
 
 void check_setting(bool ok, const std::string& message) {

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "../cuda/core/bf16.h"
 #include "../cuda/kernels/ops.h"
 
 namespace py = pybind11;
@@ -20,7 +21,7 @@ class ArrayArgument {
    public:
     const char* name;
     std::vector<index_t> shape;
-    std::string dtype;  // "float32", "int32", "uint8"
+    std::string dtype;  // "float32", "bfloat16", "int32", "uint8"
     bool read_only;
     int device;  // CUDA ordinal; 0 on the CPU target
 
@@ -35,7 +36,7 @@ class ArrayArgument {
     bool is_aligned() const { return reinterpret_cast<uintptr_t>(data_) % 16 == 0; }
     std::string describe() const;  // "inp (3, 5, 5, 2) float32"
 
-    friend ArrayArgument array_argument(const py::handle&, const char*, const char*,
+    friend ArrayArgument array_argument(const py::handle&, const char*, const std::vector<std::string>&,
                                         const std::vector<int>&);
     friend void check_no_overlap(const ArrayArgument&, std::initializer_list<const ArrayArgument*>);
     friend void check_apart(const std::vector<const ArrayArgument*>&);
@@ -44,8 +45,11 @@ class ArrayArgument {
     void* data_;
 };
 
-// Reads a C-contiguous, non-empty array of fewer than 2^31 elements with the given dtype and one of
-// the given numbers of dimensions (none given: any).
+// Reads a C-contiguous, non-empty array of fewer than 2^31 elements with one of the given dtypes and
+// one of the given numbers of dimensions (none given: any).
+ArrayArgument array_argument(const py::handle& object, const char* name,
+                             const std::vector<std::string>& dtypes,
+                             const std::vector<int>& dimensions = {});
 ArrayArgument array_argument(const py::handle& object, const char* name, const char* dtype,
                              const std::vector<int>& dimensions = {});
 
@@ -53,6 +57,12 @@ inline ArrayArgument input(const py::handle& object, const char* name,
                            const std::vector<int>& dimensions = {}) {
     return array_argument(object, name, "float32", dimensions);
 }
+// As input, but float32 or bfloat16: activations and their gradients. See with_storage.
+ArrayArgument activations(const py::handle& object, const char* name,
+                          const std::vector<int>& dimensions = {});
+// As these, and writable.
+ArrayArgument activations_output(const py::handle& object, const char* name,
+                                 const std::vector<int>& dimensions = {});
 // As input, and writable.
 ArrayArgument output(const py::handle& object, const char* name,
                      const std::vector<int>& dimensions = {}, const char* dtype = "float32");
@@ -66,9 +76,19 @@ void check_shape(const ArrayArgument& array, const std::vector<index_t>& wanted,
 void check_same_shape(const ArrayArgument& a, const ArrayArgument& b);
 void check_no_overlap(const ArrayArgument& out, std::initializer_list<const ArrayArgument*> others);
 void check_apart(const std::vector<const ArrayArgument*>& arrays);  // that no two overlap
+void check_same_dtype(const ArrayArgument& a, const ArrayArgument& b);
 // For elementwise ops: `a` and `b` may be the same array, but not overlap otherwise.
 void check_same_or_apart(const ArrayArgument& a, const ArrayArgument& b);
 void check_setting(bool ok, const std::string& message);  // ValueError
+
+// Calls use(S()), where S is what the elements of an array of activations are: float or bf16.
+template <class Use>
+void with_storage(const ArrayArgument& array, const Use& use) {
+    if (array.dtype == "bfloat16")
+        use(bf16());
+    else
+        use(float());
+}
 
 // ("relu", a, b), as alexnet_raw.neuron.Neuron gives it: of any kind, or of those that run inside
 // other kernels.

@@ -5,10 +5,12 @@ void bind_sgd(py::module_& m) {
     m.def(
         "sgd_step",
         [](const py::list& weights, const py::list& velocity, const py::list& gradient,
-           py::object settings_, uintptr_t stream) {
+           const py::list& rounded, py::object settings_, uintptr_t stream) {
             const size_t count = weights.size();
-            check_setting(velocity.size() == count && gradient.size() == count && count > 0,
-                          "weights, velocity and gradient must be equally many, and at least one");
+            check_setting(
+                velocity.size() == count && gradient.size() == count && rounded.size() == count &&
+                    count > 0,
+                "weights, velocity, gradient and rounded must be equally many, and at least one");
             const auto settings = input(settings_, "settings", {2});
             check_shape(settings, {index_t(count), 3}, "rate, momentum and decay of each of weights");
             std::vector<ArrayArgument> given;
@@ -18,8 +20,14 @@ void bind_sgd(py::module_& m) {
                            g = input(gradient[i], "gradient");
                 check_same_shape(v, w);
                 check_same_shape(g, w);
-                tensors.push_back({w.f32(), v.f32(), g.f32(), int(w.size())});
                 given.insert(given.end(), {w, v, g});
+                bf16* copy = nullptr;
+                if (!rounded[i].is_none()) {
+                    given.push_back(output(rounded[i], "rounded", {}, "bfloat16"));
+                    check_same_shape(given.back(), w);
+                    copy = given.back().as<bf16>();
+                }
+                tensors.push_back({w.f32(), v.f32(), g.f32(), copy, int(w.size())});
             }
             std::vector<const ArrayArgument*> arrays{&settings};
             for (const ArrayArgument& array : given) arrays.push_back(&array);
@@ -27,6 +35,6 @@ void bind_sgd(py::module_& m) {
             run(arrays, stream,
                 [&](Stream s) { sgd_step(tensors.data(), int(count), settings.f32(), s); });
         },
-        py::arg("weights"), py::arg("velocity"), py::arg("gradient"), py::arg("settings"),
-        py::kw_only(), py::arg("stream"));
+        py::arg("weights"), py::arg("velocity"), py::arg("gradient"), py::arg("rounded"),
+        py::arg("settings"), py::kw_only(), py::arg("stream"));
 }

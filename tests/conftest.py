@@ -85,13 +85,13 @@ class Guarded:
         return Array(inner, self.device)
 
     def inp(self, values: np.ndarray) -> Array:
-        """A device copy of an input; floats become float32."""
+        """A device copy of an input; floats become float32, but for bfloat16."""
         values = np.asarray(values)
         return self._guard(values.astype(np.float32) if values.dtype.kind == "f" else values)
 
-    def out(self, *shape: int) -> Array:
+    def out(self, *shape: int, dtype: np.dtype | type = np.float32) -> Array:
         """An output of which every element must be written."""
-        return self._guard(np.full(shape, np.nan, np.float32))
+        return self._guard(np.full(shape, np.nan, dtype))
 
     def check(self) -> None:
         """Asserts that nothing was written beside an array."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from alexnet_raw import ops
-from alexnet_raw.device import Array, Device
+from alexnet_raw.device import BF16, Array, Device
 from alexnet_raw.neuron import RELU, Neuron
 
 A = (4, 5, 6, 3)  # activations
@@ -164,11 +164,12 @@ OPS = {
         dtypes=LABELS,
     ),
     "sgd_step": Op(
-        {"weights": A, "velocity": A, "gradient": A, "settings": (1, 3)},
+        {"weights": A, "velocity": A, "rounded": A, "gradient": A, "settings": (1, 3)},
         {},
-        2,
+        3,
         any_shape=True,
-        lists=("weights", "velocity", "gradient"),
+        dtypes={"rounded": BF16},
+        lists=("weights", "velocity", "rounded", "gradient"),
     ),
     "put": Op({"out": F}, {"values": np.zeros(F, np.float32)}, any_shape=True),
     "augment": Op(
@@ -319,7 +320,7 @@ class TestArrays:
 
     def test_not_an_array(self, name, argument):
         for value in (
-            *([] if argument in ("bias", "targets", "given") else [None]),
+            *([] if argument in ("bias", "targets", "given", "rounded") else [None]),
             [1.0],
             1.0,
             "x",
@@ -363,24 +364,25 @@ class TestOutputs:
     def test_overlap(self, name, out):
         """Of an output with any other argument: shifted by an element, and exactly."""
         op = OPS[name]
-        size, item = int(np.prod(op.arrays[out])) * 4, 4
+        item = np.dtype(op.dtype(out)).itemsize
+        size = int(np.prod(op.arrays[out])) * item
         for other, shape in op.arrays.items():
             if other == out:
                 continue
             count = int(np.prod(shape)) * np.dtype(op.dtype(other)).itemsize
-            for shift in (0, item, size - item):
+            for shift in (0, 4, size - 4):
                 if shift == 0 and ((out, other) in op.in_place or (other, out) in op.in_place):
                     continue
                 memory = np.zeros(size + count, np.uint8)
                 both = {
-                    out: memory[:size].view(np.float32).reshape(op.arrays[out]),
+                    out: memory[:size].view(op.dtype(out)).reshape(op.arrays[out]),
                     other: memory[shift : shift + count].view(op.dtype(other)).reshape(shape),
                 }
                 with pytest.raises(ValueError, match=rf"\b({out}|{other})\b.*overlap"):
                     call(name, both)
             memory = np.zeros(size + count, np.uint8)
             beside = {
-                out: memory[:size].view(np.float32).reshape(op.arrays[out]),
+                out: memory[:size].view(op.dtype(out)).reshape(op.arrays[out]),
                 other: memory[size:].view(op.dtype(other)).reshape(shape),
             }
             call(name, beside)

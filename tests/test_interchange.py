@@ -187,7 +187,7 @@ def test_what_cannot_be_viewed(cpu):
         with pytest.raises(TypeError, match=rf"{type(foreign).__name__} has neither __dlpack__ nor"):
             cpu.view(foreign)
     for dtype in ("float64", "float16", "int64", "bool", "complex64", ">f4", "U1", object):
-        with pytest.raises(TypeError, match="ops take float32, int32 and uint8"):
+        with pytest.raises(TypeError, match="ops take float32, bfloat16, int32 and uint8"):
             cpu.view(np.zeros(3, dtype))
     grid = np.zeros((4, 6), np.float32)
     for strided in (grid.T, grid[:, ::2], grid[::-1], np.broadcast_to(grid[:1], grid.shape)):

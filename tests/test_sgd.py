@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from alexnet_raw import ops
+from alexnet_raw.device import BF16
 from alexnet_raw.reference import sgd as reference
 from tests.conftest import assert_close
 
@@ -56,6 +57,17 @@ def test_tensors_that_end_with_a_block(guarded, rng):
         assert_as_reference(got, tensor, own)
 
 
+def test_weights_are_stored_as_bfloat16_too(guarded, rng):
+    tensors = [rng.standard_normal((3, n), np.float32) for n in (1, 33, 4097)]
+    arrays = [tuple(guarded.inp(a) for a in triple) for triple in tensors]
+    rounded = [guarded.out(1, dtype=BF16), None, guarded.out(4097, dtype=BF16)]
+    settings = guarded.inp(np.array([(0.1, 0.9, 0.01)] * 3))
+    ops.sgd_step(*zip(*arrays, strict=True), settings, rounded)
+    for (weights, _, _), copy in zip(arrays, rounded, strict=True):
+        if copy is not None:
+            np.testing.assert_array_equal(copy.numpy(), weights.numpy().astype(BF16))
+
+
 def test_ten_steps(guarded, rng):
     w, v, g = rng.standard_normal((3, 129), np.float32)
     weights, velocity, gradient = (guarded.inp(a) for a in (w, v, g))
@@ -99,6 +111,10 @@ def test_bad_arguments(guarded, device):
     ]:
         with pytest.raises(ValueError, match=message):
             ops.sgd_step(*arrays, settings)
+    with pytest.raises(TypeError, match="rounded must be bfloat16, got float32"):
+        ops.sgd_step([a], [b], [c], one, [d])
+    with pytest.raises(ValueError, match="rounded must be equally many"):
+        ops.sgd_step([a], [b], [c], one, [None, None])
     with pytest.raises(TypeError, match="velocity must be float32, got float64"):
         ops.sgd_step([a], [device.upload(np.zeros(4))], [c], one)
     with pytest.raises(TypeError, match="weights must be an alexnet_raw Array, got ndarray"):

@@ -2,9 +2,11 @@
 //
 // Order of arguments: outputs, inputs, sizes (one plain struct where there are several), settings,
 // stream. Activations are (channels, height, width, images) float32, C order: images are contiguous.
-// Pointers are valid and sizes positive: bindings have checked. Launchers throw KernelError.
+// Where a launcher is a template they may be bfloat16 too, and it exists for float and bf16. Pointers
+// are valid and sizes positive: bindings have checked. Launchers throw KernelError.
 #pragma once
 
+#include "../core/bf16.h"
 #include "../core/philox.h"
 #include "../core/platform.h"
 #include "conv_size.h"
@@ -92,7 +94,8 @@ void rgb_to_yuv(float* out, const float* inp, index_t plane, Stream stream);
 void rgb_to_lab(float* out, const float* inp, index_t plane, bool center, Stream stream);
 
 // ---- add.cu: out = [out +] coeff * inp
-void add(float* out, const float* inp, index_t n, float coeff, bool accumulate, Stream stream);
+template <class Out, class Inp>
+void add(Out* out, const Inp* inp, index_t n, float coeff, bool accumulate, Stream stream);
 
 // ---- eltmax.cu: the elementwise maximum of several arrays, one at a time
 void eltmax_forward(float* out, const float* inp, index_t n, Stream stream);
@@ -145,11 +148,13 @@ constexpr int kLargestSet = 32;
 void multi_softmax(float* probs, float* lattice, const float* inp, const int* labels, int classes,
                    int images, int size, Stream stream);
 
-// ---- sgd.cu: momentum and weight decay, of many tensors in place; settings (count, 3) are the rate,
+// ---- sgd.cu: momentum and weight decay, of many tensors in place, and their weights as bfloat16 for
+// products; settings (count, 3) are the rate,
 // the momentum and the decay of each
 struct SgdTensor {
     float *weights, *velocity;
     const float* gradient;
+    bf16* rounded;  // a copy of the new weights, or null
     int n;
 };
 void sgd_step(const SgdTensor* tensors, int count, const float* settings, Stream stream);

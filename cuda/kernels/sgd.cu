@@ -2,6 +2,7 @@
 //
 //   velocity = momentum * velocity - rate * decay * weights - rate * gradient
 //   weights  = weights + velocity
+//   rounded  = weights as bfloat16, where a tensor has it
 //
 // One launch for all tensors of a net: most have too few elements to fill a GPU. What they are is an
 // argument of the kernel; settings (tensors, 3) are the rate, momentum and decay of each, in memory, so
@@ -44,6 +45,7 @@ __global__ void sgd_step_kernel(__grid_constant__ const Tensors tensors, int cou
         const V v = momentum * load<V>(velocity + i, count) - rate * (decay * w + g);
         store(velocity + i, v, count);
         store(weights + i, w + v, count);
+        if (t.rounded) store(t.rounded + i, w + v, count);
     });
 }
 
