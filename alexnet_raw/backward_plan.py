@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from alexnet_raw.device import Device
 from alexnet_raw.exchange import Route
 from alexnet_raw.layers import Layer, Shape
@@ -19,6 +21,7 @@ class Turn:
     layer: Layer
     cost: Layer | None  # the one above, where the layer computes the gradient of both (fused)
     dout: Slot | None  # None: a cost, or fused with one
+    dz: Slot | None  # for the gradient before the neuron, where `dout` has not the inputs' dtype
     routes: tuple[Route | None, ...]  # of the inputs' gradients; None: nobody wants it
     scratch: dict[str, Slot]
 
@@ -26,28 +29,28 @@ class Turn:
     def slots(self) -> list[Slot]:
         """All that is read or written."""
         routes = [slot for route in self.routes if route for slot in route.slots]
-        return [*([self.dout] if self.dout else []), *routes, *self.scratch.values()]
+        return [*filter(None, (self.dout, self.dz)), *routes, *self.scratch.values()]
 
 
-def gradient_slot(name: str, shapes: dict[str, Shape], places: dict[str, Device]) -> Slot:
-    """The gradient of layer `name`'s output."""
-    return Slot(("gradient", name), places[name], shapes[name])
+def gradient_slots(spec: NetSpec, outputs: dict[str, Slot]) -> dict[str, Slot]:
+    """For the gradient of each layer's output, of its dtype; that of pictures is float32."""
+    slots = {name: slot._replace(name=("gradient", name)) for name, slot in outputs.items()}
+    pictures = spec.pictures.name
+    return slots | {pictures: slots[pictures]._replace(dtype=np.float32)}
 
 
-def scratch_slots(layer: Layer, shapes: dict[str, Shape], places: dict[str, Device]) -> dict[str, Slot]:
+def scratch_slots(layer: Layer, shapes: dict[str, Shape], device: Device) -> dict[str, Slot]:
     """For arrays of these names and shapes that `layer` alone uses."""
-    device = places[layer.name]
     return {name: Slot(("scratch", layer.name, name), device, shape) for name, shape in shapes.items()}
 
 
-def plan_backward(
-    spec: NetSpec, shapes: dict[str, Shape], places: dict[str, Device], wanted: set[str]
-) -> list[Turn]:
+def plan_backward(spec: NetSpec, outputs: dict[str, Slot], wanted: set[str]) -> list[Turn]:
     """The turns of the layers that a cost depends on and whose gradient is `wanted`, last to first.
 
-    Of the readers of a layer the first that has its turn writes the gradient and the others add theirs.
+    outputs: where each layer's output lies. Of a layer's readers the first that has its turn writes the
+    gradient and the others add theirs.
     """
-    gpus, fused = spec.places(), spec.fused_costs()
+    gpus, fused, gradients = spec.places(), spec.fused_costs(), gradient_slots(spec, outputs)
     begun: set[str] = set()  # layers whose gradient holds something
 
     def route(layer: Layer, i: int) -> Route | None:
@@ -59,8 +62,8 @@ def plan_backward(
         source = spec[name]
         return Route.plan(
             (layer.name, i),
-            places[layer.name],
-            gradient_slot(name, shapes, places),
+            outputs[layer.name].device,
+            gradients[name],
             first=first,
             in_place=layer.can_accumulate,
             half=source.half_backward and gpus[name] != gpus[layer.name],
@@ -74,8 +77,12 @@ def plan_backward(
             continue
         if layer.is_cost and layer.inputs[-1] in fused:
             continue
-        dout = None if layer.is_cost or cost else gradient_slot(layer.name, shapes, places)
+        dout = None if layer.is_cost or cost else gradients[layer.name]
+        dz = None
+        if layer.learns and dout.dtype != (dtype := outputs[layer.inputs[0]].dtype):
+            dz = dout._replace(name=("dz", layer.name), dtype=dtype)
         routes = tuple(route(layer, i) for i in range(len(layer.inputs)))
-        scratch = layer.backward_scratch([shapes[name] for name in layer.inputs])
-        turns.append(Turn(layer, cost, dout, routes, scratch_slots(layer, scratch, places)))
+        scratch = layer.backward_scratch([outputs[name].shape for name in layer.inputs])
+        slots = scratch_slots(layer, scratch, outputs[layer.name].device)
+        turns.append(Turn(layer, cost, dout, dz, routes, slots))
     return turns

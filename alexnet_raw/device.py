@@ -8,7 +8,7 @@ device, so that reading another tower's array without an exchange is an error an
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -355,6 +355,14 @@ def set_precision(devices: list[Device], precision: str) -> None:
                 "(--precision fp32)"
             )
         device.precision = precision
+
+
+def precision_of(devices: Iterable[Device]) -> str:
+    """What `set_precision` gave these devices; ValueError where they differ."""
+    precisions = {device.precision for device in devices}
+    if len(precisions) > 1:
+        raise ValueError(f"devices differ in precision, {sorted(precisions)}: give all the same")
+    return precisions.pop()
 
 
 def _aligned(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:

@@ -56,10 +56,10 @@ class Route:
         stays = target.device is device and not half
         computed = target
         if not (stays and (first or in_place)):
-            computed = Slot(("gradient to send", name), device, target.shape)
+            computed = Slot(("gradient to send", name), device, target.shape, target.dtype)
         arrived = target
         if not first:
-            received = Slot(("received gradient", name), target.device, target.shape)
+            received = target._replace(name=("received gradient", name))
             arrived = computed if stays else received
         return cls(name, computed, arrived, target, first, half)
 

@@ -14,9 +14,10 @@ from functools import partial
 
 import numpy as np
 
-from alexnet_raw.backward_plan import gradient_slot, plan_backward, scratch_slots
+from alexnet_raw import ops, storage
+from alexnet_raw.backward_plan import gradient_slots, plan_backward, scratch_slots
 from alexnet_raw.costs import Cost, read_costs
-from alexnet_raw.device import Array, Device
+from alexnet_raw.device import BF16, Array, Device, precision_of
 from alexnet_raw.device_numbers import DeviceNumbers
 from alexnet_raw.exchange import copy_as_half
 from alexnet_raw.layers import Layer, Shape, Site
@@ -34,7 +35,8 @@ class Network:
 
     Args:
         spec: the layers, from `layer_file`.
-        devices: a layer with gpu=g sits on devices[g % len(devices)].
+        devices: a layer with gpu=g sits on devices[g % len(devices)]. Their precision (`set_precision`)
+            decides now how maps are stored.
         batch_size: the most pictures of one pass; fewer are fine.
         seed: of the initial weights, the dropout masks, randSparse connections and other draws.
         input_shape: (channels, height, width) of the pictures, if the files do not tell.
@@ -76,10 +78,20 @@ class Network:
             else devices[gpus[layer.name] % len(devices)]
             for layer in self.spec
         }
+        dtypes = storage.dtypes(self.spec, precision_of(self.places.values()))
+        self._outputs = {
+            name: Slot(("out", name), device, self.shapes[name], dtypes[name])
+            for name, device in self.places.items()
+        }
         self.parameters: dict[str, Parameter] = {}
         self._learns = {
             layer.name: self._new_parameters(layer, seed if initialise else None) for layer in self.spec
         }
+        for layer in self.spec:
+            if layer.learns and dtypes[layer.inputs[0]] == BF16:
+                for name, parameter in self._learns[layer.name].items():
+                    if name != "biases":
+                        parameter.keep_rounded()
         self._constants = {
             layer.name: {
                 name: self.places[layer.name].upload(values)
@@ -88,7 +100,7 @@ class Network:
             for layer in self.spec
         }
         self.wants_gradient = self.spec.wants_gradient(input_gradient)
-        self._turns = plan_backward(self.spec, self.shapes, self.places, self.wants_gradient)
+        self._turns = plan_backward(self.spec, self._outputs, self.wants_gradient)
         used = [turn.slots for turn in self._turns]
         if self.spec.pictures.name in self.wants_gradient:
             used.append([self._picture_gradient])  # `input_gradient` reads it after the last turn
@@ -129,7 +141,8 @@ class Network:
         now = self._now = _Pass(self._sites_for(count), train, labels is not None)
         for layer in self.spec:
             if isinstance(layer, Data):
-                now.outputs[layer.name, self.input_device] = labels if layer.is_labels else images
+                arrived = labels if layer.is_labels else self._as_stored(layer.name, images)
+                now.outputs[layer.name, self.input_device] = arrived
         if train:
             self._set_step(step)
         for site in now.sites:
@@ -143,6 +156,15 @@ class Network:
             site.train, site.step = train, step
             site.inputs = [self._fetch(name, site) for name in site.layer.inputs]
             site.layer.forward(site)
+
+    def _as_stored(self, pictures: str, images: Array) -> Array:
+        """The pictures in the dtype in which the layers read them."""
+        slot = self._outputs[pictures]
+        if images.dtype == slot.dtype:
+            return images
+        converted = self._memory.array(slot, images.shape[-1])
+        ops.add(converted, images, accumulate=False)
+        return converted
 
     def _set_step(self, step: int) -> None:
         for numbers in self._steps.values():
@@ -173,7 +195,7 @@ class Network:
             find = partial(self._memory.array, images=site.images)
             if turn.cost:
                 site.fused_cost = (self._fetch(turn.cost.inputs[0], site), turn.cost.coeff)
-            site.dout = turn.dout and find(turn.dout)
+            site.dout, site.dz = turn.dout and find(turn.dout), turn.dz and find(turn.dz)
             site.dinputs = [route and route.gradient(find) for route in turn.routes]
             site.scratch |= {name: find(slot) for name, slot in turn.scratch.items()}
             turn.layer.backward(site)
@@ -234,12 +256,13 @@ class Network:
 
     def activations(self, name: str) -> np.ndarray:
         """(N, channels, height, width) float32, the output of layer `name` in the last forward."""
-        return np.ascontiguousarray(np.moveaxis(self.activation_array(name).numpy(), -1, 0))
+        maps = np.moveaxis(self.activation_array(name).numpy(), -1, 0)
+        return np.ascontiguousarray(maps, np.float32)
 
     def activation_array(self, name: str) -> Array:
-        """(channels, height, width, N) float32, what `activations` copies: the net's own array.
+        """(channels, height, width, N), what `activations` copies: the net's own array.
 
-        The next forward overwrites it.
+        float32, or bfloat16 where storage.py says so in precision bf16. The next forward overwrites it.
         """
         layer = self.spec[name]
         out = self._last().outputs.get((name, self.places[name]))
@@ -260,7 +283,7 @@ class Network:
 
     @property
     def _picture_gradient(self) -> Slot:
-        return gradient_slot(self.spec.pictures.name, self.shapes, self.places)
+        return gradient_slots(self.spec, self._outputs)[self.spec.pictures.name]
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of all values and velocities: name and name + ".velocity".
@@ -299,6 +322,8 @@ class Network:
                 )
         for name, array in arrays.items():
             array.copy_from(np.asarray(state[name], array.dtype))
+        for parameter in self.parameters.values():
+            parameter.round()
 
     # ---- arrays and exchanges
 
@@ -336,13 +361,13 @@ class Network:
         device = self.places[layer.name]
         inputs = [self.shapes[name] for name in layer.inputs]
         find = partial(self._memory.array, images=images)
-        scratch = scratch_slots(layer, layer.scratch(inputs), self.places)
+        scratch = scratch_slots(layer, layer.scratch(inputs), device)
         return Site(
             layer,
             device,
             images,
             inputs=[],
-            out=find(Slot(("out", layer.name), device, self.shapes[layer.name])),
+            out=find(self._outputs[layer.name]),
             parameters=self._learns[layer.name],
             scratch={name: find(slot) for name, slot in scratch.items()},
             constants=self._constants[layer.name],

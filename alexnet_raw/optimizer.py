@@ -65,20 +65,23 @@ class _Group:
         self.settings.set(np.array(own, np.float32))
 
     def step(self) -> None:
-        weights, velocities, gradients = zip(*self.rows, strict=True)
-        ops.sgd_step(weights, velocities, gradients, self.settings.array)
+        weights, velocities, gradients, rounded = zip(*self.rows, strict=True)
+        ops.sgd_step(weights, velocities, gradients, self.settings.array, rounded)
         for p in self.parameters:
             for limit in p.limits:
                 for bank in _banks(p.value):
                     ops.limit_norms(bank, **asdict(limit))
+            if p.limits:
+                p.round()
 
 
-def _rows(p: Parameter) -> list[tuple[Array, Array, Array]]:
-    """Value, velocity and gradient: whole, or row by row where each has its own share of the rate."""
-    arrays = (p.value, p.velocity, p.gradient)
+def _rows(p: Parameter) -> list[tuple[Array | None, ...]]:
+    """Value, velocity, gradient and rounded value: whole, or row by row where each has its own share of
+    the rate."""
+    arrays = (p.value, p.velocity, p.gradient, p.rounded)
     if not p.shares:
         return [arrays]
-    return [tuple(Array(a.data[i], a.device) for a in arrays) for i in range(len(p.shares))]
+    return [tuple(a and Array(a.data[i], a.device) for a in arrays) for i in range(len(p.shares))]
 
 
 def _banks(weights: Array) -> list[Array]:

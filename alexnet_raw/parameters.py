@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from alexnet_raw import ops
+from alexnet_raw.device import BF16
 from alexnet_raw.schedule import CONSTANT, Schedule
 
 if TYPE_CHECKING:
@@ -68,6 +70,10 @@ class Parameter:
     """Value, gradient and velocity of one parameter, three arrays of one shape on one device.
 
     Gradient and velocity start as 0, and have no memory before something wants them: training.
+
+    Attributes:
+        rounded: the value as bfloat16, for products with maps that are stored so; None if there are
+            none. Steps of the optimizer keep it up to date, whoever else writes a value calls `round`.
     """
 
     def __init__(self, spec: ParameterSpec, layer: str, device: Device, seed: int | None):
@@ -77,6 +83,18 @@ class Parameter:
         self.is_begun = False  # its gradient holds something of the current backward pass
         first = np.zeros(spec.shape, np.float32) if seed is None else spec.initial(seed, layer)
         self.value: Array = device.upload(first)
+        self.rounded: Array | None = None
+
+    def keep_rounded(self) -> None:
+        """Have `rounded` from now on."""
+        if self.rounded is None:
+            self.rounded = self.value.device.empty(self.value.shape, BF16)
+            self.round()
+
+    def round(self) -> None:
+        """Make `rounded` of the value, if it is wanted."""
+        if self.rounded is not None:
+            ops.add(self.rounded, self.value, accumulate=False)
 
     @cached_property
     def gradient(self) -> Array:

@@ -30,6 +30,7 @@ def start_from(model: Model, path: str | Path) -> list[str]:
         if reason is None:
             for name, parameter in own.items():
                 parameter.value.copy_from(np.asarray(saved.tensors[name], np.float32))
+                parameter.round()
             taken += 1
         lines.append(f"{layer.name}: " + (f"new: {reason}" if reason else f"from {path}"))
     if not taken:

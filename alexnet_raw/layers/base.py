@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from alexnet_raw import ops
+from alexnet_raw.device import BF16
 from alexnet_raw.ini import Keys, LayerFileError
 from alexnet_raw.neuron import IDENT, Neuron
 from alexnet_raw.parameters import Parameter, ParameterSpec
@@ -48,6 +49,8 @@ class Layer:
     takes_targets: ClassVar[bool] = False  # in place of labels, (outputs, images)
     is_cost: ClassVar[bool] = False  # backward starts here
     draws_on_host: ClassVar[bool] = False  # what forward launches differs from step to step
+    takes_bf16: bool = False  # its maps may be bfloat16: storage.py
+    mixes_dtypes: ClassVar[bool] = False  # of its maps; or else all have one
     fuses: tuple[str, ...] = ()  # kinds of `neuron=` that the layer applies itself
     channels: int | list[int] | None = None  # of its inputs, where its file says so
 
@@ -175,6 +178,7 @@ class Site:
     constants: dict[str, Array]
     seed: int
     dout: Array | None = None
+    dz: Array | None = None  # for the gradient before the neuron, where `dout` has another dtype
     dinputs: list[Gradient | None] = field(default_factory=list)  # None: nobody wants it
     fused_cost: tuple[Array, float] | None = None  # labels or targets, and coeff, of the cost above
     train: bool = False
@@ -188,6 +192,11 @@ class Site:
 
     def value(self, name: str) -> Array:
         return self.parameters[name].value
+
+    def operand(self, name: str) -> Array:
+        """Weights as products take them: in the dtype of the inputs."""
+        parameter = self.parameters[name]
+        return parameter.rounded if self.inputs[0].dtype == BF16 else parameter.value
 
     def gradient(self, name: str) -> Array:
         return self.parameters[name].gradient

@@ -44,6 +44,9 @@ class Elementwise(Layer):
 class EltSum(Elementwise):
     """The sum of the inputs, each times its coefficient (`coeffs`, 1 by default)."""
 
+    takes_bf16 = True
+    mixes_dtypes = True
+
     def __init__(self, keys: Keys, params: Keys):
         super().__init__(keys, params)
         where = keys if "coeffs" in keys else params  # cuda-convnet2 has them in the parameter file

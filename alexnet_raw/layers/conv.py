@@ -23,6 +23,7 @@ class Conv(FilterLayer):
 
     def __init__(self, keys: Keys, params: Keys):
         super().__init__(keys, params)
+        self.takes_bf16 = not any(self.random)
         self.shares_biases = keys.flag("sharedBiases", True)
         for hint in ("partialSum", "sumWidth"):  # how cuda-convnet cuts its work; we cut ours ourselves
             keys.text(hint, None)

@@ -16,6 +16,7 @@ class Dropout(Layer):
     With `enable=0` training does as testing.
     """
 
+    takes_bf16 = True
     is_inverted: ClassVar[bool] = False  # training divides by `keep`, testing does nothing
 
     def __init__(self, keys: Keys, params: Keys):

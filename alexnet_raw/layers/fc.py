@@ -15,6 +15,8 @@ from alexnet_raw.neuron import IDENT
 class Fc(WeightLayer):
     """`outputs` sums over all activations of all inputs; weights (features, outputs) each."""
 
+    takes_bf16 = True
+
     def __init__(self, keys: Keys, params: Keys):
         super().__init__(keys, params)
         self.outputs = self.read_outputs(keys)
@@ -50,15 +52,15 @@ class Fc(WeightLayer):
             ops.fc_forward(
                 flat(site.out),
                 flat(inp),
-                site.value(f"weights{i}"),
+                site.operand(f"weights{i}"),
                 site.value("biases") if i == last else None,
                 neuron=self.neuron if i == last else IDENT,
                 accumulate=i > 0,
             )
 
     def backward(self, site: Site) -> None:
-        dz, out = flat(site.dout), flat(site.out)
-        ops.bias_backward(site.gradient("biases"), dz, dz, out, neuron=self.neuron)
+        dz, dout, out = flat(site.dz or site.dout), flat(site.dout), flat(site.out)
+        ops.bias_backward(site.gradient("biases"), dz, dout, out, neuron=self.neuron)
         for i, inp in enumerate(site.inputs):
             name = f"weights{i}"
             ops.fc_backward_weights(
@@ -66,5 +68,5 @@ class Fc(WeightLayer):
             )
             if wanted := site.dinputs[i]:
                 ops.fc_backward_data(
-                    flat(wanted.array), dz, site.value(f"weights{i}"), accumulate=wanted.accumulate
+                    flat(wanted.array), dz, site.operand(f"weights{i}"), accumulate=wanted.accumulate
                 )

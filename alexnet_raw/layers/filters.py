@@ -159,7 +159,7 @@ class FilterLayer(WeightLayer):
             self.forward_op(
                 site.out,
                 self._seen(site, i),
-                site.value(f"weights{i}"),
+                site.operand(f"weights{i}"),
                 biases if i == last else None,
                 **self._geometry(i),
                 neuron=neuron if i == last else IDENT,
@@ -167,18 +167,18 @@ class FilterLayer(WeightLayer):
             )
 
     def backward(self, site: Site) -> None:
-        dz, dbiases = site.dout, site.gradient("biases")
+        dz, dbiases = site.dz or site.dout, site.gradient("biases")
 
         def rows(array: Array) -> Array:
             """One for each bias."""
             return array.reshape(dbiases.size, array.size // dbiases.size)
 
         ops.bias_backward(
-            dbiases.reshape(dbiases.size), rows(dz), rows(dz), rows(site.out), neuron=self.neuron
+            dbiases.reshape(dbiases.size), rows(dz), rows(site.dout), rows(site.out), neuron=self.neuron
         )
         for i in range(len(site.inputs)):
             name = f"weights{i}"
-            weights, dweights, shared = site.value(name), site.gradient(name), site.accumulates(name)
+            weights, dweights, shared = site.operand(name), site.gradient(name), site.accumulates(name)
             self.backward_weights_op(
                 dweights, self._seen(site, i), dz, **self._geometry(i), accumulate=shared
             )

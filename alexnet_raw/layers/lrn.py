@@ -18,6 +18,7 @@ class Lrn(Layer):
     """
 
     can_accumulate = True
+    takes_bf16 = True
 
     def __init__(self, keys: Keys, params: Keys):
         super().__init__(keys, params)

@@ -23,6 +23,7 @@ class NeuronLayer(Layer):
         keys.text("neuron")  # required here
         super().__init__(keys, params)
         self.is_noisy = self.neuron.kind == "nrelu"
+        self.takes_bf16 = not self.is_noisy
         self.function = RELU if self.is_noisy else self.neuron
 
     def describe(self) -> str:

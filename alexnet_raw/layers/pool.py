@@ -32,6 +32,7 @@ class Pool(Layer):
         if self.kind == "rand" and params.flag("doMax", False):
             self.kind = "max"
         self.is_random = self.kind == "rand"
+        self.takes_bf16 = not self.is_random
         self.fuses = () if self.is_random else Pool.fuses
         if self.is_random and self.size > LARGEST_RANDOM:
             raise keys.error("sizeX", f"is {self.size}, but at most {LARGEST_RANDOM} with pool=rand")

@@ -30,6 +30,7 @@ class TreeFc(Fc):
     """
 
     input_count = 1
+    takes_bf16 = False
     can_accumulate = False  # the gradient is a sum of two
 
     def read_outputs(self, keys: Keys) -> int | None:
