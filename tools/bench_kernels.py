@@ -2,10 +2,11 @@
 
     python tools/bench_kernels.py --only conv --output benchmarks/kernels.md
 
-Each row is a pass of a layer in one tower. Both sides work on float32 arrays that are ready in
-memory, in their own layouts: images innermost here, NCHW there (NHWC with --channels-last).
-PyTorch's operators are called as its eager mode calls them. Its column is empty where it has none
-for the same work. Forward passes are without the ReLU, which costs us nothing and PyTorch a pass.
+Each row is a pass of a layer in one tower. Both sides work on arrays that are ready in memory, float32 or
+(--precision bf16) bfloat16 where a net has it, in their own layouts: images innermost here, NCHW there
+(NHWC with --channels-last). PyTorch's operators are called as its eager mode calls them. Its column is
+empty where it has none for the same work. Forward passes are without the ReLU, which costs us nothing and
+PyTorch a pass.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import re
 from collections.abc import Iterator
 
 from benchmarking import Report, about, by_turns, has_torch, parser, peak, start
-from kernel_cases import FLOAT, Case, Maker
+from kernel_cases import Case, Maker
 
 from alexnet_raw import layer_file
 from alexnet_raw.layers import Layer
@@ -51,7 +52,7 @@ def main() -> None:
     maker = Maker(
         device,
         arguments.batch_size,
-        spec.pictures.name,
+        spec,
         has_torch(arguments),
         arguments.channels_last,
     )
@@ -79,7 +80,7 @@ def main() -> None:
         seconds = by_turns(runs, device, arguments.repeats)
         ours, peer = seconds["ours"], seconds.get("peer")
         floor = case.floor(best) if best else None
-        unit, work = ("GFLOP/s", case.flops) if case.flops else ("GB/s", case.floats * FLOAT)
+        unit, work = ("GFLOP/s", case.flops) if case.flops else ("GB/s", case.nbytes)
         cells = [
             name,
             case.name,

@@ -92,7 +92,7 @@ def conclusion(verdicts: list[Verdict]) -> tuple[int, str]:
 def rows(device: Device) -> Iterator[tuple[str, float, Callable[[], float]]]:
     """Each row with its least ratio and its measurement."""
     spec = layer_file.load_packaged("alexnet")
-    shapes, maker = spec.shapes(), Maker(device, BATCH, spec.pictures.name, True, False)
+    shapes, maker = spec.shapes(), Maker(device, BATCH, spec, True, False)
     wanted = dict(KERNELS)
     for layer in spec:
         if not any(row.startswith(f"{layer.name} ") for row in wanted):

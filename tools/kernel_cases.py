@@ -8,51 +8,65 @@ from dataclasses import dataclass
 import numpy as np
 from benchmarking import Peak, torch
 
-from alexnet_raw import ops
-from alexnet_raw.device import Array, Device
+from alexnet_raw import ops, storage
+from alexnet_raw.device import BF16, Array, Device
 from alexnet_raw.layers import Layer, Shape
+from alexnet_raw.net_spec import NetSpec
 from alexnet_raw.neuron import IDENT
 
 Run = Callable[[], object]
-FLOAT = 4  # bytes
 
 
 @dataclass(frozen=True)
 class Case:
     """One pass of a layer: our run and the peer's. Work is counted for one tower.
 
-    flops: of matrix products only; floats: that must be read or written, each array once.
+    flops: of matrix products only; nbytes: that must be read or written, each array once.
     """
 
     name: str
     ours: Run
     peer: Run | None = None
     flops: int = 0
-    floats: int = 0
+    nbytes: int = 0
 
     def floor(self, best: Peak) -> float:
         """Seconds that the arithmetic and the memory of this machine need at least: the longer ones."""
-        return max(self.flops / best.gflops, FLOAT * self.floats / best.gbytes) / 1e9
+        return max(self.flops / best.gflops, self.nbytes / best.gbytes) / 1e9
+
+
+def _nbytes(*arrays: Array) -> int:
+    return sum(array.nbytes for array in arrays)
 
 
 class Maker:
-    """Makes the cases of each layer type, for one batch size on one device.
-
-    pictures: the layer that gets no gradient.
-    """
+    """Makes the cases of each layer type of a net, for one batch size on one device."""
 
     def __init__(
-        self, device: Device, images: int, pictures: str, with_torch: bool, channels_last: bool
+        self,
+        device: Device,
+        images: int,
+        spec: NetSpec,
+        with_torch: bool,
+        channels_last: bool,
     ):
-        self.device, self.images, self.pictures = device, images, pictures
+        self.device, self.images = device, images
+        self.pictures = spec.pictures.name  # they get no gradient
+        self.dtypes = storage.dtypes(spec, device.precision)
         self.with_torch, self.channels_last = with_torch, channels_last
         self._rng = np.random.default_rng(0)
 
-    def array(self, *shape: int) -> Array:
-        return self.device.upload(self._rng.standard_normal(shape, np.float32))
+    def array(self, *shape: int, dtype: np.dtype | type = np.float32) -> Array:
+        return self.device.upload(self._rng.standard_normal(shape, np.float32).astype(dtype))
+
+    def maps(self, name: str, *shape: int) -> Array:
+        """Like those that layer `name` puts out, for all images."""
+        return self.array(*shape, self.images, dtype=self.dtypes[name])
 
     def tensor(self, *shape: int):
-        tensor = torch.randn(shape, device=self.device.name)
+        is_rounded = self.device.precision == "bf16"
+        dtype = torch.bfloat16 if is_rounded else torch.float32
+        tensor = torch.randn(shape, device=self.device.name, dtype=dtype)
         if self.channels_last and len(shape) == 4:
             tensor = tensor.contiguous(memory_format=torch.channels_last)
         return tensor
@@ -76,9 +90,10 @@ class Maker:
         """Of a conv or local layer; the filters see the channels that a randSparse layer has picked."""
         flops = 2 * layer.mult_adds(inputs) * self.images
         seen = [g * c for g, c in zip(layer.groups, layer.filter_channels, strict=True)]
-        inps = [self.array(seen[i], *inputs[i][1:], self.images) for i in range(len(inputs))]
-        weights = [self.array(*shape) for shape in layer.weight_shapes(inputs)]
-        bias_shape, out = layer.bias_shape(inputs), self.array(*output, self.images)
+        inps = [self.maps(name, seen[i], *inputs[i][1:]) for i, name in enumerate(layer.inputs)]
+        weights, dweights = self._weights(layer, inputs)
+        bias_shape, out = layer.bias_shape(inputs), self.maps(layer.name, *output)
+        dz = self.array(*out.shape, dtype=inps[0].dtype)
         is_fused = layer.type == "local" or len(bias_shape) == 1  # or else a pass of its own
         biases = self.array(*bias_shape) if is_fused else None
         last = len(inps) - 1
@@ -86,7 +101,6 @@ class Maker:
             {"stride": layer.strides[i], "padding": layer.paddings[i], "groups": layer.groups[i]}
             for i in range(len(inps))
         ]
-        floats = sum(array.size for array in (*inps, *weights, out))
         peers = (None, None, None)
         if self.with_torch and layer.type == "conv" and not any(layer.random):
             peers = self._conv_peers(layer, inputs, output)
@@ -98,16 +112,18 @@ class Maker:
 
         def weight_gradient():
             for i, inp in enumerate(inps):
-                layer.backward_weights_op(weights[i], inp, out, **settings[i])
+                layer.backward_weights_op(dweights[i], inp, dz, **settings[i])
 
         def data_gradient():
             for i, inp in enumerate(inps):
-                layer.backward_data_op(inp, out, weights[i], **settings[i])
+                layer.backward_data_op(inp, dz, weights[i], **settings[i])
 
-        yield Case("forward + bias", forward, peers[0], flops, floats)
-        yield Case("weight gradient", weight_gradient, peers[1], flops, floats)
+        nbytes = _nbytes(*inps, out)
+        yield Case("forward + bias", forward, peers[0], flops, nbytes + _nbytes(*weights))
+        yield Case("weight gradient", weight_gradient, peers[1], flops, nbytes + _nbytes(*dweights))
         if layer.inputs[0] != self.pictures:
-            yield Case("data gradient", data_gradient, peers[2], flops, floats)
+            nbytes = _nbytes(*inps, *weights, dz)
+            yield Case("data gradient", data_gradient, peers[2], flops, nbytes)
         if layer.type == "conv":
             yield from self._bias(layer, output)
         for i in (i for i, is_random in enumerate(layer.random) if is_random):
@@ -117,7 +133,7 @@ class Maker:
         """The channels of input i that the groups see."""
         inp, table = self.array(*shape, self.images), self.device.upload(layer.constants(0)[f"seen{i}"])
         name = f"random channels {i}"
-        return Case(name, lambda: ops.channels_gather(seen, inp, table), floats=2 * seen.size)
+        return Case(name, lambda: ops.channels_gather(seen, inp, table), nbytes=2 * seen.nbytes)
 
     def _conv_peers(self, layer: Layer, inputs: list[Shape], output: Shape) -> tuple[Run, Run, Run]:
         """One convolution over the channels of all inputs; its pictures have the implicit columns."""
@@ -131,10 +147,6 @@ class Maker:
         def forward():
             torch.nn.functional.conv2d(x, w, b, stride, padding, groups=groups)
 
-        # Autocast, which bf16 has, does not reach this operator.
-        if torch.is_autocast_enabled("cuda"):
-            dy, x, w = (tensor.bfloat16() for tensor in (dy, x, w))
-
         def backward(*wanted):
             return lambda: torch.ops.aten.convolution_backward(
                 dy, x, w, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], groups, wanted
@@ -143,7 +155,10 @@ class Maker:
         return forward, backward(False, True, False), backward(True, False, False)
 
     def _bias(self, layer: Layer, output: Shape) -> Iterator[Case]:
-        dbias, dout, out = self.array(output[0]), *(self.array(*output, self.images) for _ in "12")
+        dbias, dout, out = self.array(output[0]), *(self.maps(layer.name, *output) for _ in "12")
+        dz = dout
+        if (dtype := self.dtypes[layer.inputs[0]]) != dout.dtype:
+            dz = self.array(*dout.shape, dtype=dtype)
         peer = None
         if self.with_torch:
             shape = (self.images, *output) if output[1] > 1 else (self.images, output[0])
@@ -156,18 +171,20 @@ class Maker:
         has_neuron = layer.neuron != IDENT
         yield Case(
             "bias + ReLU gradient" if has_neuron else "bias gradient",
-            lambda: ops.bias_backward(dbias, dout, dout, out, neuron=layer.neuron),
+            lambda: ops.bias_backward(dbias, dz, dout, out, neuron=layer.neuron),
             peer if has_neuron else (lambda: dy.sum(0)) if self.with_torch else None,
-            floats=(3 if has_neuron else 1) * out.size,
+            nbytes=_nbytes(dz, dout, out) if has_neuron else dout.nbytes,
         )
 
     def _fc(self, layer: Layer, inputs: list[Shape], output: Shape) -> Iterator[Case]:
         flops = 2 * layer.mult_adds(inputs) * self.images
         shapes = layer.weight_shapes(inputs)
-        inps = [self.array(features, self.images) for features, _ in shapes]
-        weights = [self.array(*shape) for shape in shapes]
-        biases, out = self.array(layer.outputs), self.array(layer.outputs, self.images)
-        floats = sum(array.size for array in (*inps, *weights, out))
+        inps = [
+            self.maps(name, features) for name, (features, _) in zip(layer.inputs, shapes, strict=True)
+        ]
+        weights, dweights = self._weights(layer, inputs)
+        biases, out = self.array(layer.outputs), self.maps(layer.name, layer.outputs)
+        dz = self.array(*out.shape, dtype=inps[0].dtype)
         last = len(inps) - 1
         peers = [None] * 3
         if self.with_torch:
@@ -186,30 +203,32 @@ class Maker:
 
         def weight_gradient():
             for i, inp in enumerate(inps):
-                ops.fc_backward_weights(weights[i], inp, out)
+                ops.fc_backward_weights(dweights[i], inp, dz)
 
         def data_gradient():
             for i, inp in enumerate(inps):
-                ops.fc_backward_data(inp, out, weights[i])
+                ops.fc_backward_data(inp, dz, weights[i])
 
-        yield Case("forward + bias", forward, peers[0], flops, floats)
-        yield Case("weight gradient", weight_gradient, peers[1], flops, floats)
-        yield Case("data gradient", data_gradient, peers[2], flops, floats)
+        nbytes = _nbytes(*inps, out)
+        yield Case("forward + bias", forward, peers[0], flops, nbytes + _nbytes(*weights))
+        yield Case("weight gradient", weight_gradient, peers[1], flops, nbytes + _nbytes(*dweights))
+        nbytes = _nbytes(*inps, *weights, dz)
+        yield Case("data gradient", data_gradient, peers[2], flops, nbytes)
         yield from self._bias(layer, output)
 
     def _lrn(self, layer: Layer, inputs: list[Shape], output: Shape) -> Iterator[Case]:
         s = layer.settings
-        out, inp = (self.array(*output, self.images) for _ in range(2))
+        out, inp = (self.maps(layer.name, *output) for _ in range(2))
         peers = self._with_gradient(
             inputs[0],
             lambda x: torch.nn.functional.local_response_norm(
                 x, s["size"], s["scale"], s["power"], s["min_div"]
             ),
         )
-        yield Case("forward", lambda: ops.lrn_forward(out, inp, **s), peers[0], floats=2 * out.size)
-        dinp = self.array(*inp.shape)
+        yield Case("forward", lambda: ops.lrn_forward(out, inp, **s), peers[0], nbytes=2 * out.nbytes)
+        dinp = self.maps(layer.name, *output)
         yield Case(
-            "gradient", lambda: ops.lrn_backward(dinp, out, inp, **s), peers[1], floats=3 * out.size
+            "gradient", lambda: ops.lrn_backward(dinp, out, inp, **s), peers[1], nbytes=3 * out.nbytes
         )
 
     def _rnorm(self, layer: Layer, inputs: list[Shape], output: Shape) -> Iterator[Case]:
@@ -222,13 +241,13 @@ class Maker:
         def gradient():
             ops.rnorm_backward(dinp, out, inp, denominators, **s)
 
-        yield Case("forward", forward, floats=3 * out.size)
-        yield Case("gradient", gradient, floats=4 * out.size)
+        yield Case("forward", forward, nbytes=3 * out.nbytes)
+        yield Case("gradient", gradient, nbytes=4 * out.nbytes)
 
     def _pool(self, layer: Layer, inputs: list[Shape], output: Shape) -> Iterator[Case]:
         s = {"kind": layer.kind, "size": layer.size, "stride": layer.stride, "start": layer.start}
         s["neuron"] = layer.neuron
-        inp, out = self.array(*inputs[0], self.images), self.array(*output, self.images)
+        inp, out = self.maps(layer.name, *inputs[0]), self.maps(layer.name, *output)
 
         def peer(x):
             pool = getattr(torch.nn.functional, f"{layer.kind}_pool2d")
@@ -237,25 +256,25 @@ class Maker:
 
         peers = self._with_gradient(inputs[0], peer)
         yield Case(
-            "forward", lambda: ops.pool_forward(out, inp, **s), peers[0], floats=inp.size + out.size
+            "forward", lambda: ops.pool_forward(out, inp, **s), peers[0], nbytes=inp.nbytes + out.nbytes
         )
-        dinp, dout = self.array(*inp.shape), self.array(*out.shape)
+        dinp, dout = self.maps(layer.name, *inputs[0]), self.maps(layer.name, *output)
         yield Case(
             "gradient",
             lambda: ops.pool_backward(dinp, dout, inp, out, **s),
             peers[1],
-            floats=2 * (inp.size + out.size),
+            nbytes=2 * (inp.nbytes + out.nbytes),
         )
 
     def _dropout(self, layer: Layer, inputs: list[Shape], output: Shape) -> Iterator[Case]:
         s = {"keep": layer.keep, "seed": 0, "layer": layer.stream, "step": 0}
-        out, inp = (self.array(*output, self.images) for _ in range(2))
+        out, inp = (self.maps(layer.name, *output) for _ in range(2))
         peers = self._with_gradient(
             output, lambda x: torch.nn.functional.dropout(x, 1 - layer.keep, training=True)
         )
-        floats = 2 * out.size
-        yield Case("forward", lambda: ops.dropout_forward(out, inp, **s), peers[0], floats=floats)
-        yield Case("gradient", lambda: ops.dropout_backward(inp, out, **s), peers[1], floats=floats)
+        nbytes = 2 * out.nbytes
+        yield Case("forward", lambda: ops.dropout_forward(out, inp, **s), peers[0], nbytes=nbytes)
+        yield Case("gradient", lambda: ops.dropout_backward(inp, out, **s), peers[1], nbytes=nbytes)
 
     def _softmax(self, layer: Layer, inputs: list[Shape], output: Shape) -> Iterator[Case]:
         """With the log loss and, on our side, the top-1 and top-5 errors."""
@@ -277,15 +296,18 @@ class Maker:
         def gradient():
             ops.softmax_logloss_backward(inp, probs, ours, coeff=1)
 
-        yield Case("forward + log loss", forward, peers[0], floats=3 * inp.size)
-        yield Case("gradient", gradient, peers[1], floats=2 * inp.size)
+        yield Case("forward + log loss", forward, peers[0], nbytes=3 * inp.nbytes)
+        yield Case("gradient", gradient, peers[1], nbytes=2 * inp.nbytes)
 
     def sgd(self, shapes: list[Shape]) -> Case:
         """The update of all parameters of the net."""
         triples = [[self.array(*shape) for _ in range(3)] for shape in shapes]
+        rounded = [None] * len(shapes)
+        if self.device.precision == "bf16":  # of weights, not of biases
+            rounded = [self.array(*s, dtype=BF16) if len(s) > 1 else None for s in shapes]
         peer = None
         if self.with_torch:
-            weights = [self.tensor(*shape).contiguous() for shape in shapes]
+            weights = [self.tensor(*shape).contiguous().float() for shape in shapes]
             for w in weights:
                 w.grad = torch.randn_like(w)
             peer = torch.optim.SGD(weights, lr=0.01, momentum=0.9, weight_decay=5e-4, fused=True).step
@@ -293,10 +315,15 @@ class Maker:
         settings = self.device.upload(np.array([(0.01, 0.9, 5e-4)] * len(shapes), np.float32))
 
         def ours():
-            ops.sgd_step(*zip(*triples, strict=True), settings)
+            ops.sgd_step(*zip(*triples, strict=True), settings, rounded)
 
-        floats = 5 * sum(triple[0].size for triple in triples)
-        return Case("all parameters", ours, peer, floats=floats)
+        nbytes = 5 * _nbytes(*(triple[0] for triple in triples)) + _nbytes(*filter(None, rounded))
+        return Case("all parameters", ours, peer, nbytes=nbytes)
+
+    def _weights(self, layer: Layer, inputs: list[Shape]) -> tuple[list[Array], list[Array]]:
+        """As products read them, and their gradients."""
+        shapes, dtype = layer.weight_shapes(inputs), self.dtypes[layer.inputs[0]]
+        return [self.array(*s, dtype=dtype) for s in shapes], [self.array(*s) for s in shapes]
 
     def _with_gradient(self, shape: Shape, f: Callable) -> tuple[Run | None, Run | None]:
         """f on pictures of `shape`, and its gradient by autograd."""
