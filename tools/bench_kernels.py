@@ -2,11 +2,11 @@
 
     python tools/bench_kernels.py --only conv --output benchmarks/kernels.md
 
-Each row is a pass of a layer in one tower. Both sides work on arrays that are ready in memory, float32 or
-(--precision bf16) bfloat16 where a net has it, in their own layouts: images innermost here, NCHW there
-(NHWC with --channels-last). PyTorch's operators are called as its eager mode calls them. Its column is
-empty where it has none for the same work. Forward passes are without the ReLU, which costs us nothing and
-PyTorch a pass.
+Each row is a pass of a layer in one tower. Both sides work on arrays that are ready in memory, float32
+or (--precision bf16) bfloat16 where a net has it, in their own layouts: images innermost here, NCHW
+there (NHWC with --channels-last). PyTorch's operators are called as its eager mode calls them. Its
+column is empty where it has none for the same work. Forward passes are without the ReLU, which costs
+us nothing and PyTorch a pass.
 """
 
 from __future__ import annotations
