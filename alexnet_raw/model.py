@@ -154,7 +154,9 @@ class Model:
         device, count = self.net.input_device, len(batch)
         if count not in self._inputs:
             channels = batch.pictures.shape[3]
-            self._inputs[count] = device.empty((channels, self.crop, self.crop, count))
+            self._inputs[count] = device.empty(
+                (channels, self.crop, self.crop, count), self.net.input_dtype
+            )
         images, sent = self._inputs[count], self.uploads.receive(batch)
         ops.augment(
             images,

@@ -123,7 +123,7 @@ class Network:
     def forward(self, images: Array, labels: Array | None, train: bool, step: int = 0) -> None:
         """Run all layers on a batch.
 
-        images: (channels, height, width, N) float32, labels: (N,) int32, both on `input_device`;
+        images: (channels, height, width, N) float32 or bfloat16, labels: (N,) int32, both on `input_device`;
         without labels no cost is computed. Costs against targets (crossent, crossent2, rflickr) also
         take (outputs, N) float32 in place of labels. train: drop units, with the masks of `step`.
         """
@@ -156,6 +156,11 @@ class Network:
             site.train, site.step = train, step
             site.inputs = [self._fetch(name, site) for name in site.layer.inputs]
             site.layer.forward(site)
+
+    @property
+    def input_dtype(self) -> np.dtype:
+        """In which the layers read pictures; others are converted."""
+        return self._outputs[self.spec.pictures.name].dtype
 
     def _as_stored(self, pictures: str, images: Array) -> Array:
         """The pictures in the dtype in which the layers read them."""

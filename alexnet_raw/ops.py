@@ -1038,7 +1038,7 @@ def augment(
     """out = (crop of (pictures - mean), mirrored or not, + noise) * scale, images innermost.
 
     Args:
-        out: (channels, h, w, images).
+        out: (channels, h, w, images), float32 or bfloat16.
         pictures: (images, height, width, channels) uint8.
         offsets: (images, 2) int32, top and left of each h x w crop. One that leaves the picture
             raises ValueError on the CPU; on a GPU, where raising would mean waiting, it is moved

@@ -28,7 +28,7 @@ void bind_augment(py::module_& m) {
         "augment",
         [](py::object out_, py::object pictures_, py::object offsets_, py::object flips_,
            py::object mean_, py::object noise_, float scale, uintptr_t stream) {
-            const auto out = output(out_, "out", {4}),
+            const auto out = activations_output(out_, "out", {4}),
                        pictures = array_argument(pictures_, "pictures", "uint8", {4}),
                        offsets = array_argument(offsets_, "offsets", "int32", {2}),
                        flips = array_argument(flips_, "flips", "uint8", {1}),
@@ -45,9 +45,11 @@ void bind_augment(py::module_& m) {
             check_shape(noise, {s.images, s.channels}, "one for each picture and channel");
             check_no_overlap(out, {&pictures, &offsets, &flips, &mean, &noise});
             check_offsets(offsets, s);
-            run({&out, &pictures, &offsets, &flips, &mean, &noise}, stream, [&](Stream stream_) {
-                augment(out.f32(), pictures.as<uint8_t>(), offsets.as<int>(), flips.as<uint8_t>(),
-                        mean.f32(), noise.f32(), s, scale, stream_);
+            with_storage(out, [&](auto stored) {
+                run({&out, &pictures, &offsets, &flips, &mean, &noise}, stream, [&](Stream stream_) {
+                    augment(out.as<decltype(stored)>(), pictures.as<uint8_t>(), offsets.as<int>(),
+                            flips.as<uint8_t>(), mean.f32(), noise.f32(), s, scale, stream_);
+                });
             });
         },
         py::arg("out"), py::arg("pictures"), py::arg("offsets"), py::arg("flips"), py::arg("mean"),

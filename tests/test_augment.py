@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from alexnet_raw import ops
-from alexnet_raw.device import Device
+from alexnet_raw.device import BF16, Device
 from alexnet_raw.reference import augment as reference
 from tests.conftest import assert_close
 
@@ -51,6 +51,16 @@ def test_augment(guarded, rng, case, scale):
     assert_close(
         run(guarded, case, arrays, scale), reference.forward(**arrays, size=case[4:], scale=scale)
     )
+
+
+@CASE
+def test_to_bfloat16(guarded, rng, case):
+    """What comes out as float32, rounded."""
+    arrays = draw(rng, case)
+    images, channels, *_, out_height, out_width = case
+    out = guarded.out(channels, out_height, out_width, images, dtype=BF16)
+    ops.augment(out, **{name: guarded.inp(a) for name, a in arrays.items()}, scale=1 / 1.1)
+    np.testing.assert_array_equal(out.numpy(), run(guarded, case, arrays, 1 / 1.1).astype(BF16))
 
 
 def test_corners(guarded, rng):

@@ -10,14 +10,15 @@
 // This is a transposition. Thread map: a block owns one output row of a group of pictures. Each lane
 // walks along one row of one picture, so that a line of the cache is fetched once and used up; each
 // store covers neighbouring pictures. On a GPU the warps of the block share the row's pixels.
+#include "../core/bf16.h"
 #include "../core/launch.h"
 #include "../core/tuning.h"
 #include "ops.h"
 
 constexpr int kWarp = 32;
 
-template <class T>
-__global__ void augment_kernel(float* out, const uint8_t* pictures, const int* offsets,
+template <class T, class S>
+__global__ void augment_kernel(S* out, const uint8_t* pictures, const int* offsets,
                                const uint8_t* flips, const float* mean, const float* noise,
                                AugmentSizes s, float scale) {
     using V = typename T::V;
@@ -51,13 +52,19 @@ __global__ void augment_kernel(float* out, const uint8_t* pictures, const int* o
     }
 }
 
-void augment(float* out, const uint8_t* pictures, const int* offsets, const uint8_t* flips,
+template <class S>
+void augment(S* out, const uint8_t* pictures, const int* offsets, const uint8_t* flips,
              const float* mean, const float* noise, AugmentSizes sizes, float scale, Stream stream) {
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         const int per_block = smaller(T::threads, kWarp) * lane_count<typename T::V>;
         const dim3 blocks(sizes.out_height, ceil_div(sizes.images, per_block));
-        launch<augment_kernel<T>>({blocks, T::threads}, stream, out, pictures, offsets, flips, mean,
-                                  noise, sizes, scale);
+        launch<augment_kernel<T, S>>({blocks, T::threads}, stream, out, pictures, offsets, flips, mean,
+                                     noise, sizes, scale);
     });
 }
+
+template void augment(float*, const uint8_t*, const int*, const uint8_t*, const float*, const float*,
+                      AugmentSizes, float, Stream);
+template void augment(bf16*, const uint8_t*, const int*, const uint8_t*, const float*, const float*,
+                      AugmentSizes, float, Stream);

@@ -172,7 +172,8 @@ void limit_norms(float* weights, index_t rows, int filters, float least, float m
 struct AugmentSizes {
     int images, channels, height, width, out_height, out_width;
 };
-void augment(float* out, const uint8_t* pictures, const int* offsets, const uint8_t* flips,
+template <class S>
+void augment(S* out, const uint8_t* pictures, const int* offsets, const uint8_t* flips,
              const float* mean, const float* noise, AugmentSizes sizes, float scale, Stream stream);
 
 // ---- conv.cu: convolution and its gradients. A workspace of as many floats as the _workspace function
