@@ -123,7 +123,7 @@ class Network:
     def forward(self, images: Array, labels: Array | None, train: bool, step: int = 0) -> None:
         """Run all layers on a batch.
 
-        images: (channels, height, width, N) float32 or bfloat16, labels: (N,) int32, both on `input_device`;
+        images: (channels, height, width, N) float32 or bfloat16, labels: (N,) int32, on `input_device`;
         without labels no cost is computed. Costs against targets (crossent, crossent2, rflickr) also
         take (outputs, N) float32 in place of labels. train: drop units, with the masks of `step`.
         """
