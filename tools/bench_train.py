@@ -15,7 +15,7 @@ from types import ModuleType
 
 import train_sides
 from benchmarking import Report, about, by_turns, parser, start
-from train_sides import OURS
+from train_sides import OURS, TOWERS
 
 from alexnet_raw import layer_file
 from alexnet_raw.network import Network
@@ -88,11 +88,14 @@ class _Timed:
 def main() -> None:
     p = parser(__doc__.splitlines()[0], net="alexnet", batch_size=128)
     p.add_argument("--steps", type=int, default=5, help="timed steps of each side")
+    p.add_argument("--towers", action="store_true", help="measure both towers side by side, too")
     p.add_argument("--compile", action="store_true", help="measure torch.compile, too")
     p.add_argument("--channels-last", action="store_true", help="PyTorch's tensors in NHWC")
     p.add_argument("--profile", action="store_true", help="where our time goes, by layer and op")
     arguments = p.parse_args()
     names = train_sides.names(arguments, [arguments.net], arguments.compile)
+    if arguments.towers:
+        names.insert(1, TOWERS)
     device, report = start(arguments), Report(arguments.output)
     spec, count = layer_file.load_packaged(arguments.net), arguments.batch_size
     report(f"# Training step of {spec.name}, batch {count}, {device.name}\n")

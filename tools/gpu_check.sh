@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Everything that needs a machine with an NVIDIA GPU, in one call of under ten minutes: builds the CUDA
 # target for its GPU, runs the tests there, a few cases of each kernel's under compute-sanitizer, and the
-# benchmarks in fp32, TF32 and bfloat16, which become benchmarks/gpu-NAME-*.md. A table of the steps comes last; the exit status is 1
-# if one of them failed.
+# benchmarks in fp32, TF32 and bfloat16, which become benchmarks/gpu-NAME-*.md. A table of the steps comes
+# last; the exit status is 1 if one of them failed.
 #
 #     tools/gpu_check.sh                  all steps: build torch device tests memcheck racecheck initcheck
 #                                         synccheck kernels train inference
@@ -27,7 +27,7 @@ install=yes
 seconds=570
 # The steps, and how many of 570 seconds each may take; what one leaves, the later ones share.
 steps=(build torch device tests memcheck racecheck initcheck synccheck kernels train inference)
-shares=(110 40 10 120 40 30 20 20 60 90 30)
+shares=(110 40 10 120 40 25 15 20 50 110 30)
 needed=(build torch device)
 
 fail() {
@@ -135,14 +135,21 @@ do_synccheck() { sanitize synccheck launch_with_barriers; }
 
 # In OUT, until the file is whole. From there, so that the command in it is the one to repeat.
 benchmark() { # NAME PRECISION OPTIONS...
-    local file=benchmarks/gpu-${slug%-}-$1-$2.md tool=tools/bench_$1.py precision=$2
+    local name=$1-$2 tool=tools/bench_$1.py precision=$2 file
     shift 2
+    if [ "${1:-}" = --batch-size ]; then name=$name-$2; fi
+    file=benchmarks/gpu-${slug%-}-$name.md
     ln -sfn "$root/tools" "$out/tools" && cd "$out" || return
     "$python" "$tool" --device cuda:0 --precision "$precision" "$@" --output "$file" && cp "$file" "$root/benchmarks/"
 }
 # Subshells, for benchmark leaves the folder; all precisions, though one fails.
 do_kernels() { precisions kernels; }
-do_train() { precisions train --profile --compile --channels-last; }
+do_train() {
+    local result=0
+    precisions train --profile --towers --compile --channels-last || result=$?
+    (benchmark train bf16 --batch-size 256 --towers --compile --channels-last) || result=$?
+    return "$result"
+}
 do_inference() { precisions inference; }
 precisions() { # NAME OPTIONS...
     local name=$1 precision result=0

@@ -26,6 +26,7 @@ from alexnet_raw.network import Network
 
 MEGABYTE = 2**20
 OURS, EAGER, COMPILED = "ours", "PyTorch eager", "PyTorch compiled"
+TOWERS = "ours, a stream for each tower"
 
 
 def names(arguments: argparse.Namespace, nets: Iterable[str], compiled: bool) -> list[str]:
@@ -53,8 +54,8 @@ def make(
     sides, memory = {}, {}
     for name in names:
         used = Memory(device)
-        if name == OURS:
-            sides[name] = Ours(spec, pictures, labels, device)
+        if name in (OURS, TOWERS):
+            sides[name] = Ours(spec, pictures, labels, _towers(device) if name == TOWERS else [device])
         else:
             compiled = name == COMPILED
             sides[name] = Peer(spec.name, pictures, labels, device, channels_last, compiled)
@@ -64,11 +65,18 @@ def make(
     return sides, memory
 
 
+def _towers(device: Device) -> list[Device]:
+    """Two logical devices on one, each with a stream of its own."""
+    other = Device(device.name, index=1)
+    other.precision = device.precision
+    return [device, other]
+
+
 class Ours:
     """Training steps of a Network on one batch of random pictures."""
 
-    def __init__(self, spec: NetSpec, images: np.ndarray, labels: np.ndarray, device: Device):
-        self.net = Network(spec, [device], batch_size=len(labels))
+    def __init__(self, spec: NetSpec, images: np.ndarray, labels: np.ndarray, devices: list[Device]):
+        self.net, device = Network(spec, devices, batch_size=len(labels)), devices[0]
         self._batch = device.upload(np.moveaxis(images, 0, -1)), device.upload(labels)
         self._step = 0
 
