@@ -172,8 +172,8 @@ def add_machine(command: argparse.ArgumentParser, precision: bool = True) -> Non
             "--precision",
             choices=("fp32", "tf32", "bf16"),
             help="how convolutions and fully-connected layers multiply: fp32; or on a GPU's tensor "
-            "cores, with inputs rounded to TF32 or bfloat16 and float32 sums (default: fp32; of a run "
-            "that is resumed: as before)",
+            "cores, with inputs rounded to TF32 or (bf16: and all maps stored as) bfloat16 and float32 "
+            "sums (default: fp32; of a run that is resumed: as before)",
         )
 
 
