@@ -52,6 +52,7 @@ class Device:
         self.stream, self._stream = 0, None
         self.precision = "fp32"
         self._scratch: Array | None = None
+        self._side, self._is_forked = None, False  # the second stream; whether work on it goes on
         if self.is_cuda:
             self._cupy = _cupy(self.module, name, self.ordinal)
             with self._cupy.cuda.Device(self.ordinal):
@@ -141,6 +142,33 @@ class Device:
     def _go_on_with(self, stream: Any) -> None:
         stream.wait_event(self._mark(self._stream))
         self._stream, self.stream = stream, stream.ptr
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Has what this device is given within the `with` block done by a second stream of its own.
+
+        It begins after what the device was given before, and goes on beside what it is given later,
+        until `join`. On the CPU it is done at once.
+        """
+        if not self.is_cuda:
+            yield
+            return
+        if self._side is None:
+            with self._cupy.cuda.Device(self.ordinal):
+                self._side = self._cupy.cuda.Stream(non_blocking=True)
+        main = self._stream
+        self._side.wait_event(self._mark(main))
+        self._stream, self.stream, self._is_forked = self._side, self._side.ptr, True
+        try:
+            yield
+        finally:
+            self._stream, self.stream = main, main.ptr
+
+    def join(self) -> None:
+        """What this device is given from now on begins when what went `beside` has ended."""
+        if self._is_forked:
+            self._stream.wait_event(self._mark(self._side))
+            self._is_forked = False
 
     def pinned(self, shape: int | tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
         """A host array in memory that this device can copy from while the host goes on."""

@@ -8,14 +8,15 @@ copied back. Every sum has one fixed order, so that results do not depend on the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from alexnet_raw import ops, storage
-from alexnet_raw.backward_plan import gradient_slots, plan_backward, scratch_slots
+from alexnet_raw.backward_plan import Turn, gradient_slots, plan_backward, scratch_slots
 from alexnet_raw.costs import Cost, read_costs
 from alexnet_raw.device import BF16, Array, Device, precision_of
 from alexnet_raw.device_numbers import DeviceNumbers
@@ -110,9 +111,11 @@ class Network:
         self._optimizer = Optimizer()
         used = list(dict.fromkeys(self.places.values()))
         self._steps = {device: DeviceNumbers(device, (1,), np.int32) for device in used}
-        self._learning = {
-            p.name: p for turn in self._turns for p in self._learns[turn.layer.name].values()
-        }
+        last = {p: turn.layer.name for turn in self._turns for p in self._learnt(turn)}
+        self._finished: dict[str, set[Parameter]] = defaultdict(set)  # with a layer's turn in backward
+        for parameter, layer in last.items():
+            self._finished[layer].add(parameter)
+        self._learning = {p.name: p for turn in self._turns for p in self._learnt(turn)}
         drawing = [layer for layer in self.spec if layer.draws_on_host]
         refusal = f"{drawing[0].name} of type {drawing[0].type} draws on the host" if drawing else None
         self.recordings = Recordings(used, refusal)
@@ -188,6 +191,11 @@ class Network:
 
     def backward(self) -> None:
         """Gradients of all costs' sum for the batch of the last `forward`, into the parameters."""
+        for _ in self._backward():
+            pass
+
+    def _backward(self) -> Iterator[set[Parameter]]:
+        """The same turn by turn: yields the parameters whose gradients have become whole."""
         now = self._now
         if now is None or not (now.train and now.has_labels):
             raise RuntimeError("backward needs a forward with train=True and labels before it")
@@ -206,6 +214,7 @@ class Network:
             turn.layer.backward(site)
             for route in filter(None, turn.routes):
                 route.deliver(find)
+            yield self._finished[turn.layer.name]
 
     def update(self, progress: float) -> None:
         """One step of gradient descent; progress runs from 0 to 1 over the training."""
@@ -219,9 +228,13 @@ class Network:
         moving = self._optimizer.set_rates(self._learning.values(), progress, self.rate_scale)
 
         def work() -> _Pass:
+            self._optimizer.begin(moving)
             self.forward(images, labels, train=True, step=step)
-            self.backward()
-            self.update(progress)
+            for finished in self._backward():
+                self._optimizer.step_early(finished)
+            self._optimizer.step_due()
+            for device in self._steps:
+                device.join()
             return self._now
 
         precisions = tuple(device.precision for device in self._steps)
@@ -395,6 +408,9 @@ class Network:
             parameter = Parameter(spec, layer.name, self.places[layer.name], seed)
             parameters[spec.name] = self.parameters[parameter.name] = parameter
         return parameters
+
+    def _learnt(self, turn: Turn) -> Iterable[Parameter]:
+        return self._learns[turn.layer.name].values()
 
     def _shared(self, layer: Layer, spec: ParameterSpec) -> Parameter:
         source = self.parameters.get(spec.source)

@@ -5,22 +5,29 @@ v <- momentum * v - eps * decay * w - eps * gradient of the mean cost;  w <- w +
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import asdict
 
 import numpy as np
 
 from alexnet_raw import ops
-from alexnet_raw.device import Array, Device
+from alexnet_raw.device import Array
 from alexnet_raw.device_numbers import DeviceNumbers
 from alexnet_raw.parameters import Parameter
 
+LARGE = 2**20  # elements of a parameter whose step is worth a launch of its own
+
 
 class Optimizer:
-    """Moves the parameters of a net along their gradients, those of a device in one launch."""
+    """Moves the parameters of a net along their gradients.
+
+    Large ones move in a launch of their own, which need not wait for the gradients of others; those
+    others of a device in one together.
+    """
 
     def __init__(self) -> None:
         self._groups: dict[tuple[str, ...], list[_Group]] = {}  # by the parameters that move
+        self._due: list[_Group] = []  # of the step at hand
 
     def step(self, parameters: Iterable[Parameter], progress: float, scale: float = 1.0) -> None:
         """Move every parameter along its gradient, at its own rate times `scale`.
@@ -28,8 +35,8 @@ class Optimizer:
         progress: 0 at the start of the run, 1 at its end; the schedules follow it. A parameter
         whose rate is 0 is frozen: neither gradient nor decay nor old velocity moves it.
         """
-        for group in self._groups[self.set_rates(parameters, progress, scale)]:
-            group.step()
+        self.begin(self.set_rates(parameters, progress, scale))
+        self.step_due()
 
     def set_rates(
         self, parameters: Iterable[Parameter], progress: float, scale: float = 1.0
@@ -39,22 +46,39 @@ class Optimizer:
         moving = [p for p, rate in rates.items() if rate != 0]
         names = tuple(p.name for p in moving)
         if names not in self._groups:
-            devices = dict.fromkeys(p.value.device for p in moving)
-            self._groups[names] = [
-                _Group(d, [p for p in moving if p.value.device is d]) for d in devices
-            ]
+            together: dict[Hashable, list[Parameter]] = {}
+            for p in moving:
+                together.setdefault(p if p.value.size >= LARGE else p.value.device, []).append(p)
+            self._groups[names] = [_Group(group) for group in together.values()]
         for group in self._groups[names]:
             group.set_rates(rates)
         return names
 
+    def begin(self, moving: tuple[str, ...]) -> None:
+        """Begin a step of those whom `set_rates` returned."""
+        self._due = [*self._groups[moving]]
+
+    def step_early(self, finished: Collection[Parameter]) -> None:
+        """Move those of the finished gradients that move alone, beside what their devices do next."""
+        for group in [g for g in self._due if len(g.parameters) == 1 and g.parameters[0] in finished]:
+            with group.device.beside():
+                group.step()
+            self._due.remove(group)
+
+    def step_due(self) -> None:
+        """Move all that have not moved yet."""
+        for group in self._due:
+            group.step()
+        self._due = []
+
 
 class _Group:
-    """The parameters of one device that move."""
+    """Parameters of one device that move together."""
 
-    def __init__(self, device: Device, parameters: list[Parameter]):
-        self.parameters = parameters
+    def __init__(self, parameters: list[Parameter]):
+        self.parameters, self.device = parameters, parameters[0].value.device
         self.rows = [row for p in parameters for row in _rows(p)]
-        self.settings = DeviceNumbers(device, (len(self.rows), 3))
+        self.settings = DeviceNumbers(self.device, (len(self.rows), 3))
 
     def set_rates(self, rates: dict[Parameter, float]) -> None:
         own = [

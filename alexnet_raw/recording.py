@@ -34,6 +34,8 @@ class Graph:
             except BaseException:
                 with contextlib.suppress(RuntimeError):  # the one above tells more
                     origin.end_capture()
+                for device in devices:
+                    device._is_forked = False  # what went beside was recorded, and is not done
                 raise
             self._graph = origin.end_capture()
         self._memory = [device._scratch for device in devices]  # may be replaced by more; this is used

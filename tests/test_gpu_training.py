@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alexnet_raw import run_report, training
+from alexnet_raw import optimizer, run_report, training
 from alexnet_raw.device import parse_devices
 from alexnet_raw.layers import Site
 from alexnet_raw.run import Run, TrainingError
@@ -51,12 +51,15 @@ def train(settings: Settings, folder: Path, devices: str) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("large", [optimizer.LARGE, 20, 1])
 @pytest.mark.parametrize("graphs", [True, False])
 @pytest.mark.parametrize("devices", ["cuda:0", "cuda:0,cuda:0", "cuda:0,cuda:1"])
 def test_a_recorded_training_is_the_same_to_the_bit(
-    gpu, settings, on_the_cpu, tmp_path, devices, graphs
+    gpu, settings, on_the_cpu, tmp_path, monkeypatch, devices, graphs, large
 ):
-    """Also with validation in between, smaller last batches, and towers that exchange."""
+    """Also with validation in between, smaller last batches, towers that exchange, and parameters that
+    move beside the rest of the backward pass."""
+    monkeypatch.setattr(optimizer, "LARGE", large)
     same(on_the_cpu, train(replace(settings, graphs=graphs), tmp_path, devices))
     steps = 2 * 5 - 2  # without the first of each batch size
     assert counts["graph launches"] == (steps if graphs and devices != "cuda:0,cuda:1" else 0)
