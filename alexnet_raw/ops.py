@@ -1,11 +1,13 @@
 """The ops: every kernel of the project, on arrays of any one logical device.
 
 Outputs come first, then inputs, then keyword settings. Activations are ``(channels, height, width,
-images)`` float32, C order: images are contiguous. Where an op says so they and their gradients may be
-bfloat16 instead (`alexnet_raw.device.BF16`): arithmetic is float32's, results are rounded as they are
-stored. All arrays of a call are on one logical device, or
-ValueError names the two that are not. Wrong dtypes raise TypeError; wrong shapes, layouts, overlaps
-and settings raise ValueError; a failed launch raises KernelError with the kernel's name.
+images)`` float32, C order: images are contiguous. conv, fc, bias, neuron, lrn, pool, dropout, add and
+augment also take bfloat16 ones (`alexnet_raw.device.BF16`), all maps of a call alike unless an op says
+otherwise: arithmetic is float32's, and results are rounded as they are stored. Weights of products have
+the dtype of their other operand, while gradients of weights, and biases, are float32 always. All arrays
+of a call are on one logical device, or ValueError names the two that are not. Wrong dtypes raise
+TypeError; wrong shapes, layouts, overlaps and settings raise ValueError; a failed launch raises
+KernelError with the kernel's name.
 
 The formulas, naive and in float64, are in `alexnet_raw.reference`, one module per op.
 """
@@ -37,7 +39,14 @@ _SETTINGS: dict[str, Any] = {
     **dict.fromkeys(("scale", "power", "min_div", "keep", "stdev"), Real),
     **dict.fromkeys(("coeff", "least", "most"), Real),
     **dict.fromkeys(("accumulate", "inverted", "blocked", "center", "centred"), _BOOL),
-    **{"kind": str, "algorithm": str, "precision": str, "neuron": Neuron, "values": np.ndarray},
+    **{
+        "kind": str,
+        "algorithm": str,
+        "precision": str,
+        "neuron": Neuron,
+        "below": Neuron,
+        "values": np.ndarray,
+    },
 }
 
 _OPTIONAL = ("bias", "targets", "given", "rounded")
@@ -376,8 +385,8 @@ def bias_forward(out: Array, bias: Array, *, neuron: Neuron = IDENT) -> None:
 def bias_backward(dbias: Array, dz: Array, dout: Array, out: Array, *, neuron: Neuron = IDENT) -> None:
     """dz = dout * f'(z), from out = f(z), and dbias = sum of dz over all axes but the first.
 
-    dz, dout, out (channels, ...), dbias (channels,). dz may be dout; out is not read for ident. One
-    pass over memory, and the same sums for any number of threads.
+    dz, dout, out (channels, ...), dbias (channels,). dz may have another dtype than the others, or be
+    dout; out is not read for ident. One pass over memory, and the same sums for any number of threads.
     """
     _call(
         "bias_backward",
@@ -428,8 +437,13 @@ def lrn_backward(
     min_div: float,
     blocked: bool = False,
     accumulate: bool = False,
+    below: Neuron = IDENT,
 ) -> None:
-    """dinp (+)= gradient of `lrn_forward` with the same settings; denominators are computed again."""
+    """dinp (+)= gradient of `lrn_forward` with the same settings; denominators are computed again.
+
+    below: ident, relu or tanh, where inp = below(z): dinp is then the gradient of z (not with
+    ``accumulate``).
+    """
     _call(
         "lrn_backward",
         {"dinp": dinp, "dout": dout, "inp": inp},
@@ -439,6 +453,7 @@ def lrn_backward(
         min_div=min_div,
         blocked=blocked,
         accumulate=accumulate,
+        below=below,
     )
 
 
@@ -599,11 +614,12 @@ def pool_backward(
     start: int = 0,
     neuron: Neuron = IDENT,
     accumulate: bool = False,
+    below: Neuron = IDENT,
 ) -> None:
     """dinp (+)= gradient of `pool_forward` with the same settings; out is what it wrote.
 
     Every pixel that equals the maximum of its window gets the whole gradient, as in cuda-convnet.
-    The neuron is ident or relu.
+    The neuron is ident or relu; below is as in `lrn_backward`.
     """
     _call(
         "pool_backward",
@@ -614,6 +630,7 @@ def pool_backward(
         start=start,
         neuron=neuron,
         accumulate=accumulate,
+        below=below,
     )
 
 

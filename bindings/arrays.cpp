@@ -150,9 +150,11 @@ void check_same_shape(const ArrayArgument& a, const ArrayArgument& b) {
         throw py::value_error(a.describe() + " and " + b.describe() + " must have the same shape");
 }
 
-void check_same_dtype(const ArrayArgument& a, const ArrayArgument& b) {
-    if (a.dtype != b.dtype)
-        throw py::type_error(a.describe() + " and " + b.describe() + " must have the same dtype");
+void check_same_dtype(const std::vector<const ArrayArgument*>& arrays) {
+    for (const ArrayArgument* a : arrays)
+        if (a->dtype != arrays[0]->dtype)
+            throw py::type_error(arrays[0]->describe() + " and " + a->describe() +
+                                 " must have the same dtype");
 }
 
 void check_no_overlap(const ArrayArgument& out, std::initializer_list<const ArrayArgument*> others) {
@@ -204,6 +206,13 @@ Neuron fused_neuron_argument(const py::tuple& neuron) {
         f.kind == NeuronKind::ident || f.kind == NeuronKind::relu || f.kind == NeuronKind::tanh,
         "this op handles the neurons ident, relu and tanh: run others as a pass of their own, "
         "with neuron_forward and neuron_backward");
+    return f;
+}
+
+Neuron below_argument(const py::tuple& below, bool accumulate) {
+    const Neuron f = fused_neuron_argument(below);
+    check_setting(!accumulate || f.kind == NeuronKind::ident,
+                  "below has a gradient of its own, which accumulate cannot add to: leave one out");
     return f;
 }
 

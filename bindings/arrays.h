@@ -76,7 +76,7 @@ void check_shape(const ArrayArgument& array, const std::vector<index_t>& wanted,
 void check_same_shape(const ArrayArgument& a, const ArrayArgument& b);
 void check_no_overlap(const ArrayArgument& out, std::initializer_list<const ArrayArgument*> others);
 void check_apart(const std::vector<const ArrayArgument*>& arrays);  // that no two overlap
-void check_same_dtype(const ArrayArgument& a, const ArrayArgument& b);
+void check_same_dtype(const std::vector<const ArrayArgument*>& arrays);
 // For elementwise ops: `a` and `b` may be the same array, but not overlap otherwise.
 void check_same_or_apart(const ArrayArgument& a, const ArrayArgument& b);
 void check_setting(bool ok, const std::string& message);  // ValueError
@@ -94,6 +94,8 @@ void with_storage(const ArrayArgument& array, const Use& use) {
 // other kernels.
 Neuron neuron_argument(const py::tuple& neuron);
 Neuron fused_neuron_argument(const py::tuple& neuron);
+// That of the layer below, whose gradient an op computes with its own (ops.h); not as an addition.
+Neuron below_argument(const py::tuple& below, bool accumulate);
 
 // A stream of random numbers: seed below 2^64, layer and step below 2^32; or the step is what an int32
 // array of one element, beside `out`, holds when the kernel runs.

@@ -15,13 +15,18 @@ void bind_dropout(py::module_& m) {
         "dropout_forward",
         [](py::object out_, py::object inp_, float keep, py::int_ seed, py::int_ layer, py::object step,
            bool inverted, uintptr_t stream) {
-            const auto out = output(out_, "out"), inp = input(inp_, "inp");
+            const auto out = activations_output(out_, "out"), inp = activations(inp_, "inp");
+            check_same_dtype({&out, &inp});
             check_same_shape(out, inp);
             check_same_or_apart(out, inp);
             check_keep(keep);
             const PhiloxStream draws = philox_argument(seed, layer, step, out);
-            run({&out, &inp}, stream, [&](Stream s) {
-                dropout_forward(out.f32(), inp.f32(), out.size(), keep, inverted, draws, s);
+            with_storage(out, [&](auto stored) {
+                using S = decltype(stored);
+                run({&out, &inp}, stream, [&](Stream s) {
+                    dropout_forward(out.as<S>(), inp.as<const S>(), out.size(), keep, inverted, draws,
+                                    s);
+                });
             });
         },
         py::arg("out"), py::arg("inp"), py::kw_only(), py::arg("keep"), py::arg("seed"),
@@ -31,13 +36,18 @@ void bind_dropout(py::module_& m) {
         "dropout_backward",
         [](py::object dinp_, py::object dout_, float keep, py::int_ seed, py::int_ layer,
            py::object step, bool inverted, uintptr_t stream) {
-            const auto dinp = output(dinp_, "dinp"), dout = input(dout_, "dout");
+            const auto dinp = activations_output(dinp_, "dinp"), dout = activations(dout_, "dout");
+            check_same_dtype({&dinp, &dout});
             check_same_shape(dinp, dout);
             check_same_or_apart(dinp, dout);
             check_keep(keep);
             const PhiloxStream draws = philox_argument(seed, layer, step, dinp);
-            run({&dinp, &dout}, stream, [&](Stream s) {
-                dropout_backward(dinp.f32(), dout.f32(), dinp.size(), keep, inverted, draws, s);
+            with_storage(dinp, [&](auto stored) {
+                using S = decltype(stored);
+                run({&dinp, &dout}, stream, [&](Stream s) {
+                    dropout_backward(dinp.as<S>(), dout.as<const S>(), dinp.size(), keep, inverted,
+                                     draws, s);
+                });
             });
         },
         py::arg("dinp"), py::arg("dout"), py::kw_only(), py::arg("keep"), py::arg("seed"),
@@ -46,12 +56,17 @@ void bind_dropout(py::module_& m) {
     m.def(
         "dropout_test",
         [](py::object out_, py::object inp_, float keep, uintptr_t stream) {
-            const auto out = output(out_, "out"), inp = input(inp_, "inp");
+            const auto out = activations_output(out_, "out"), inp = activations(inp_, "inp");
+            check_same_dtype({&out, &inp});
             check_same_shape(out, inp);
             check_same_or_apart(out, inp);
             check_keep(keep);
-            run({&out, &inp}, stream,
-                [&](Stream s) { dropout_test(out.f32(), inp.f32(), out.size(), keep, s); });
+            with_storage(out, [&](auto stored) {
+                using S = decltype(stored);
+                run({&out, &inp}, stream, [&](Stream s) {
+                    dropout_test(out.as<S>(), inp.as<const S>(), out.size(), keep, s);
+                });
+            });
         },
         py::arg("out"), py::arg("inp"), py::kw_only(), py::arg("keep"), py::arg("stream"));
 }

@@ -15,7 +15,7 @@ import pytest
 
 from alexnet_raw import ops
 from alexnet_raw.device import BF16, Array, Device
-from alexnet_raw.neuron import RELU, Neuron
+from alexnet_raw.neuron import IDENT, RELU, Neuron
 
 A = (4, 5, 6, 3)  # activations
 F = (5, 3)  # (features, images)
@@ -86,7 +86,7 @@ OPS = {
         {"dbias": (4,), "dz": A, "dout": A, "out": A}, {"neuron": RELU}, 2, (("dz", "dout"),)
     ),
     "lrn_forward": Op({"out": A, "inp": A}, LRN),
-    "lrn_backward": Op({"dinp": A, "dout": A, "inp": A}, {**LRN, "accumulate": False}),
+    "lrn_backward": Op({"dinp": A, "dout": A, "inp": A}, {**LRN, "accumulate": False, "below": RELU}),
     "rnorm_forward": Op({"out": A, "denom": A, "inp": A}, NORM, 2),
     "rnorm_backward": Op({"dinp": A, "dout": A, "inp": A, "denom": A}, {**NORM, "accumulate": False}),
     "cnorm_forward": Op({"out": A, "denom": A, "inp": A, "differences": A}, NORM, 2),
@@ -95,7 +95,8 @@ OPS = {
     ),
     "pool_forward": Op({"out": POOLED, "inp": A}, POOL),
     "pool_backward": Op(
-        {"dinp": A, "dout": POOLED, "inp": A, "out": POOLED}, {**POOL, "accumulate": False}
+        {"dinp": A, "dout": POOLED, "inp": A, "out": POOLED},
+        {**POOL, "accumulate": False, "below": RELU},
     ),
     "channels_gather": Op(
         {"out": CONV_OUT, "inp": A, "table": (2, 6)},
@@ -443,7 +444,10 @@ def test_labels_and_crops_beyond_their_arrays():
 def test_numpy_numbers_are_settings():
     call("pool_forward", settings={"size": np.int64(3), "stride": np.uint8(2), "start": np.int32(0)})
     call("dropout_forward", settings={"keep": np.float32(0.5), "seed": np.uint64(2**64 - 1)})
-    call("lrn_backward", settings={"accumulate": np.True_, "scale": 1, "power": np.float64(1)})
+    call(
+        "lrn_backward",
+        settings={"accumulate": np.True_, "below": IDENT, "scale": 1, "power": np.float64(1)},
+    )
 
 
 def test_extension_refuses_strangers_too(cpu):

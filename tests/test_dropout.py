@@ -113,7 +113,7 @@ def test_bad_arguments(guarded, device):
             ops.dropout_forward(a, a, keep=keep, **draws)
     with pytest.raises(ValueError, match="seed must be between"):
         ops.dropout_backward(a, a, keep=0.5, **{**draws, "seed": 2**64})
-    with pytest.raises(TypeError, match="inp must be float32, got int32"):
+    with pytest.raises(TypeError, match="inp must be float32 or bfloat16, got int32"):
         ops.dropout_test(a, device.upload(np.zeros((4, 5), np.int32)), keep=0.5)
     flat = guarded.inp(np.zeros(8))
     with pytest.raises(ValueError, match="out and inp overlap"):

@@ -99,7 +99,7 @@ def test_bad_arguments(guarded, device):
         ops.lrn_backward(a, c, b, **PAPER)
     with pytest.raises(ValueError, match="inp must have 4 dimensions"):
         ops.lrn_forward(a, b.reshape(3, 16), **PAPER)
-    with pytest.raises(TypeError, match="inp must be float32, got float64"):
+    with pytest.raises(TypeError, match="inp must be float32 or bfloat16, got float64"):
         ops.lrn_forward(a, device.upload(np.zeros((3, 2, 2, 4))), **PAPER)
     for setting, value, message in [
         ("size", 0, "size must be between 1 and 32, got 0"),

@@ -91,7 +91,7 @@ def test_bad_arguments(guarded, device):
     a, b = guarded.out(3, 4), guarded.out(4, 3)
     with pytest.raises(ValueError, match=r"out .*and inp .*same shape"):
         ops.neuron_forward(a, b, neuron=RELU)
-    with pytest.raises(TypeError, match="inp must be float32, got float64"):
+    with pytest.raises(TypeError, match="inp must be float32 or bfloat16, got float64"):
         ops.neuron_forward(a, device.upload(np.zeros((3, 4))), neuron=RELU)
     with pytest.raises(TypeError, match="inp must be an alexnet_raw Array, got list"):
         ops.neuron_forward(a, [1.0], neuron=RELU)

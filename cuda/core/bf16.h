@@ -33,37 +33,64 @@ __host__ __device__ __forceinline__ bf16 to_bf16(float x) {
 #endif
 }
 
+#ifndef ALEXNET_RAW_CUDA
+// The same for all lanes of a vector register at once.
+typedef uint16_t CpuHalves __attribute__((vector_size(2 * kCpuLanes)));
+typedef uint32_t CpuBits __attribute__((vector_size(4 * kCpuLanes)));
+
+inline CpuLanes widened(CpuHalves halves) {
+    return CpuLanes(__builtin_convertvector(halves, CpuBits) << 16);
+}
+
+inline CpuHalves rounded(CpuLanes v) {
+    const CpuBits bits = CpuBits(v), nearest = (bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16;
+    const auto is_number = (bits & 0x7FFFFFFFu) <= 0x7F800000u;
+    return __builtin_convertvector(is_number ? nearest : CpuBits{} + 0x7FFFu, CpuHalves);
+}
+#endif
+
 // Lanes of bfloat16s, as of floats: lanes.h.
 template <class V>
-__device__ __forceinline__ V load(const bf16* p, index_t count) {
-    if constexpr (lane_count<V> == 1)
-        return to_float(*p);
-    else
-        return make_lanes<V>([&](int i) { return i < count ? to_float(p[i]) : 0.f; });
-}
-
-template <class V>
-__device__ __forceinline__ void store(bf16* p, V v, index_t count) {
-    for (int i = 0; i < lane_count<V>; ++i)
-        if (i < count) p[i] = to_bf16(lane(v, i));
-}
-
-template <class V>
 __device__ __forceinline__ V load(const bf16* p, AllLanes) {
-    return load<V>(p, index_t(lane_count<V>));
+    if constexpr (lane_count<V> == 1) {
+        return to_float(*p);
+    } else {
+        CpuHalves halves;
+        memcpy(&halves, p, sizeof halves);
+        return widened(halves);
+    }
 }
 
 template <class V>
 __device__ __forceinline__ void store(bf16* p, V v, AllLanes) {
-    store(p, v, index_t(lane_count<V>));
+    if constexpr (lane_count<V> == 1) {
+        *p = to_bf16(v);
+    } else {
+        const CpuHalves halves = rounded(v);
+        memcpy(p, &halves, sizeof halves);
+    }
+}
+
+template <class V>
+__device__ __forceinline__ V load(const bf16* p, index_t count) {
+    if (count >= lane_count<V>) return load<V>(p, AllLanes());
+    return make_lanes<V>([&](int i) { return i < count ? to_float(p[i]) : 0.f; });
+}
+
+template <class V>
+__device__ __forceinline__ void store(bf16* p, V v, index_t count) {
+    if (count >= lane_count<V>) return store(p, v, AllLanes());
+    for (int i = 0; i < int(count); ++i) p[i] = to_bf16(lane(v, i));
 }
 
 // What an array of S makes of a value: adding to a gradient in place then gives the bits of storing it
 // first and adding that.
 template <class S, class V>
 __device__ __forceinline__ V as_stored(V v) {
-    if constexpr (std::is_same_v<S, bf16>)
-        return each_lane(v, [](float x) { return to_float(to_bf16(x)); });
-    else
+    if constexpr (std::is_same_v<S, float>)
         return v;
+    else if constexpr (lane_count<V> == 1)
+        return to_float(to_bf16(v));
+    else
+        return widened(rounded(v));
 }

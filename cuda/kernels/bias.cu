@@ -9,6 +9,7 @@
 // Thread map: forward has a thread for a few lane groups of one channel. In backward a block owns a
 // slice of one channel, so that few channels occupy a GPU too, and writes the slice's sum; a second
 // kernel adds these. The cuts depend on the sizes alone: so does the result.
+#include "../core/bf16.h"
 #include "../core/launch.h"
 #include "../core/pixel_map.h"
 #include "../core/reduce.h"
@@ -25,11 +26,11 @@ index_t slices_of(index_t inner) {
 
 }  // namespace
 
-template <class T>
-__global__ void bias_forward_kernel(float* out, const float* bias, PixelMap<T> map, Neuron neuron) {
+template <class T, class S>
+__global__ void bias_forward_kernel(S* out, const float* bias, PixelMap<T> map, Neuron neuron) {
     using V = typename T::V;
     map.for_each_chunk([&](int channel, int, int, int first, int count) {
-        float* const row = out + index_t(channel) * map.images + first;
+        S* const row = out + index_t(channel) * map.images + first;
         const V b = splat<V>(bias[channel]);
         for (int i = 0; i < count; i += lane_count<V>)
             store(row + i, activate(neuron, load<V>(row + i, count - i) + b), count - i);
@@ -37,20 +38,21 @@ __global__ void bias_forward_kernel(float* out, const float* bias, PixelMap<T> m
 }
 
 // sums (channels, slices)
-template <class T>
-__global__ void bias_backward_kernel(float* sums, float* dz, const float* dout, const float* out,
-                                     index_t inner, int slices, Neuron neuron) {
+template <class T, class Z, class S>
+__global__ void bias_backward_kernel(float* sums, Z* dz, const S* dout, const S* out, index_t inner,
+                                     int slices, Neuron neuron) {
     using V = typename T::V;
     constexpr int L = lane_count<V>;
     const index_t channel = blockIdx.x / unsigned(slices), slice = blockIdx.x % unsigned(slices);
     const index_t end = channel * inner + smaller((slice + 1) * kSlice, inner);
     const index_t first = channel * inner + slice * kSlice + index_t(threadIdx.x) * L;
     const bool identity = neuron.kind == NeuronKind::ident;
+    const bool in_place = static_cast<const void*>(dz) == dout;
     V sum = splat<V>(0.f);
     for (index_t i = first; i < end; i += T::threads * L) {
         V g = load<V>(dout + i, end - i);
         if (!identity) g = activate_backward(neuron, g, load<V>(out + i, end - i));
-        if (!identity || dz != dout) store(dz + i, g, end - i);
+        if (!identity || !in_place) store(dz + i, g, end - i);
         sum += g;
     }
     sum = block_reduce<T::threads>(sum, Sum{});
@@ -66,12 +68,12 @@ __global__ void bias_sum_kernel(float* dbias, const float* sums, int channels, i
     dbias[channel] = sum;
 }
 
-void bias_forward(float* out, const float* bias, int channels, int inner, Neuron neuron,
-                  Stream stream) {
+template <class S>
+void bias_forward(S* out, const float* bias, int channels, int inner, Neuron neuron, Stream stream) {
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         const PixelMap<T> map(channels, 1, 1, inner);
-        launch<bias_forward_kernel<T>>(map.shape(), stream, out, bias, map, neuron);
+        launch<bias_forward_kernel<T, S>>(map.shape(), stream, out, bias, map, neuron);
     });
 }
 
@@ -80,17 +82,29 @@ index_t bias_backward_workspace(int channels, index_t inner) {
     return slices > 1 ? channels * slices : 0;
 }
 
-void bias_backward(float* dbias, float* dz, const float* dout, const float* out, float* workspace,
-                   int channels, index_t inner, Neuron neuron, Stream stream) {
+template <class Z, class S>
+void bias_backward(float* dbias, Z* dz, const S* dout, const S* out, float* workspace, int channels,
+                   index_t inner, Neuron neuron, Stream stream) {
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         const auto slices = int(slices_of(inner));
         const dim3 blocks(unsigned(channels) * unsigned(slices));
         float* const sums = slices > 1 ? workspace : dbias;
-        launch_with_barriers<bias_backward_kernel<T>>({blocks, T::threads}, stream, sums, dz, dout, out,
-                                                      inner, slices, neuron);
+        launch_with_barriers<bias_backward_kernel<T, Z, S>>({blocks, T::threads}, stream, sums, dz,
+                                                            dout, out, inner, slices, neuron);
         if (slices > 1)
             launch<bias_sum_kernel<T>>({ceil_div(channels, T::threads), T::threads}, stream, dbias,
                                        sums, channels, slices);
     });
 }
+
+template void bias_forward(float*, const float*, int, int, Neuron, Stream);
+template void bias_forward(bf16*, const float*, int, int, Neuron, Stream);
+template void bias_backward(float*, float*, const float*, const float*, float*, int, index_t, Neuron,
+                            Stream);
+template void bias_backward(float*, float*, const bf16*, const bf16*, float*, int, index_t, Neuron,
+                            Stream);
+template void bias_backward(float*, bf16*, const float*, const float*, float*, int, index_t, Neuron,
+                            Stream);
+template void bias_backward(float*, bf16*, const bf16*, const bf16*, float*, int, index_t, Neuron,
+                            Stream);

@@ -11,6 +11,7 @@
 //
 // Blocked, windows do not slide but tile: the window of i is the block of `size` channels that it is
 // in, and one denominator serves them all.
+#include "../core/bf16.h"
 #include "../core/launch.h"
 #include "../core/tuning.h"
 #include "ops.h"
@@ -67,8 +68,8 @@ LaunchShape lrn_shape(index_t plane) {
 
 }  // namespace
 
-template <class T, int kSize>
-__global__ void lrn_forward_kernel(float* __restrict__ out, const float* __restrict__ inp, int channels,
+template <class T, int kSize, class S>
+__global__ void lrn_forward_kernel(S* __restrict__ out, const S* __restrict__ inp, int channels,
                                    index_t plane, Norm norm) {
     using V = typename T::V;
     const int size = kSize ? kSize : norm.size, after = size - 1 - size / 2;
@@ -88,10 +89,10 @@ __global__ void lrn_forward_kernel(float* __restrict__ out, const float* __restr
     });
 }
 
-template <class T, int kSize>
-__global__ void lrn_backward_kernel(float* __restrict__ dinp, const float* __restrict__ dout,
-                                    const float* __restrict__ inp, int channels, index_t plane,
-                                    Norm norm, bool accumulate) {
+template <class T, int kSize, class S>
+__global__ void lrn_backward_kernel(S* __restrict__ dinp, const S* __restrict__ dout,
+                                    const S* __restrict__ inp, int channels, index_t plane, Norm norm,
+                                    bool accumulate, Neuron below) {
     using V = typename T::V;
     const int size = kSize ? kSize : norm.size, before = size / 2, after = size - 1 - before;
     const float factor = 2 * norm.power * norm.scale;
@@ -116,17 +117,15 @@ __global__ void lrn_backward_kernel(float* __restrict__ dinp, const float* __res
             V pulls = pull[0][r];
             UNROLL
             for (int k = 1; k < size; ++k) pulls += pull[k][r];
-            V dx = scaled[slot_i][r] - factor * x[slot_i][r] * pulls;
-            float* const to = dinp + i * plane + at;
-            if (accumulate) dx = add_rounded(load<V>(to, lanes), dx);
-            store(to, dx, lanes);
+            const V dx = scaled[slot_i][r] - factor * x[slot_i][r] * pulls;
+            store_gradient(dinp + i * plane + at, dx, x[slot_i][r], below, accumulate, lanes);
         });
     });
 }
 
-template <class T>
-__global__ void lrn_blocked_forward_kernel(float* __restrict__ out, const float* __restrict__ inp,
-                                           int channels, index_t plane, Norm norm) {
+template <class T, class S>
+__global__ void lrn_blocked_forward_kernel(S* __restrict__ out, const S* __restrict__ inp, int channels,
+                                           index_t plane, Norm norm) {
     using V = typename T::V;
     for (int first = 0; first < channels; first += norm.size) {
         const int end = smaller(first + norm.size, channels);
@@ -144,10 +143,10 @@ __global__ void lrn_blocked_forward_kernel(float* __restrict__ out, const float*
     }
 }
 
-template <class T>
-__global__ void lrn_blocked_backward_kernel(float* __restrict__ dinp, const float* __restrict__ dout,
-                                            const float* __restrict__ inp, int channels, index_t plane,
-                                            Norm norm, bool accumulate) {
+template <class T, class S>
+__global__ void lrn_blocked_backward_kernel(S* __restrict__ dinp, const S* __restrict__ dout,
+                                            const S* __restrict__ inp, int channels, index_t plane,
+                                            Norm norm, bool accumulate, Neuron below) {
     using V = typename T::V;
     for (int first = 0; first < channels; first += norm.size) {
         const int end = smaller(first + norm.size, channels);
@@ -162,42 +161,50 @@ __global__ void lrn_blocked_backward_kernel(float* __restrict__ dinp, const floa
             const V pulls = 2 * norm.power * norm.scale * products * (inverse.of_d * inverse.of_power);
             for (int c = first; c < end; ++c) {
                 const V x = load<V>(inp + c * plane + at, lanes);
-                V dx = load<V>(dout + c * plane + at, lanes) * inverse.of_power - x * pulls;
-                float* const to = dinp + c * plane + at;
-                if (accumulate) dx = add_rounded(load<V>(to, lanes), dx);
-                store(to, dx, lanes);
+                const V dx = load<V>(dout + c * plane + at, lanes) * inverse.of_power - x * pulls;
+                store_gradient(dinp + c * plane + at, dx, x, below, accumulate, lanes);
             }
         });
     }
 }
 
-void lrn_forward(float* out, const float* inp, int channels, index_t plane, Norm norm, bool blocked,
+template <class S>
+void lrn_forward(S* out, const S* inp, int channels, index_t plane, Norm norm, bool blocked,
                  Stream stream) {
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         const LaunchShape shape = lrn_shape<T>(plane);
         if (blocked)
-            launch<lrn_blocked_forward_kernel<T>>(shape, stream, out, inp, channels, plane, norm);
+            launch<lrn_blocked_forward_kernel<T, S>>(shape, stream, out, inp, channels, plane, norm);
         else if (norm.size == kUsualSize)
-            launch<lrn_forward_kernel<T, kUsualSize>>(shape, stream, out, inp, channels, plane, norm);
+            launch<lrn_forward_kernel<T, kUsualSize, S>>(shape, stream, out, inp, channels, plane,
+                                                         norm);
         else
-            launch<lrn_forward_kernel<T, 0>>(shape, stream, out, inp, channels, plane, norm);
+            launch<lrn_forward_kernel<T, 0, S>>(shape, stream, out, inp, channels, plane, norm);
     });
 }
 
-void lrn_backward(float* dinp, const float* dout, const float* inp, int channels, index_t plane,
-                  Norm norm, bool blocked, bool accumulate, Stream stream) {
+template <class S>
+void lrn_backward(S* dinp, const S* dout, const S* inp, int channels, index_t plane, Norm norm,
+                  bool blocked, bool accumulate, Neuron below, Stream stream) {
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         const LaunchShape shape = lrn_shape<T>(plane);
         if (blocked)
-            launch<lrn_blocked_backward_kernel<T>>(shape, stream, dinp, dout, inp, channels, plane,
-                                                   norm, accumulate);
+            launch<lrn_blocked_backward_kernel<T, S>>(shape, stream, dinp, dout, inp, channels, plane,
+                                                      norm, accumulate, below);
         else if (norm.size == kUsualSize)
-            launch<lrn_backward_kernel<T, kUsualSize>>(shape, stream, dinp, dout, inp, channels, plane,
-                                                       norm, accumulate);
+            launch<lrn_backward_kernel<T, kUsualSize, S>>(shape, stream, dinp, dout, inp, channels,
+                                                          plane, norm, accumulate, below);
         else
-            launch<lrn_backward_kernel<T, 0>>(shape, stream, dinp, dout, inp, channels, plane, norm,
-                                              accumulate);
+            launch<lrn_backward_kernel<T, 0, S>>(shape, stream, dinp, dout, inp, channels, plane, norm,
+                                                 accumulate, below);
     });
 }
+
+template void lrn_forward(float*, const float*, int, index_t, Norm, bool, Stream);
+template void lrn_forward(bf16*, const bf16*, int, index_t, Norm, bool, Stream);
+template void lrn_backward(float*, const float*, const float*, int, index_t, Norm, bool, bool, Neuron,
+                           Stream);
+template void lrn_backward(bf16*, const bf16*, const bf16*, int, index_t, Norm, bool, bool, Neuron,
+                           Stream);

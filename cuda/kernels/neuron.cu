@@ -18,6 +18,7 @@
 //   drelu[a]     x - a tanh(x / a)    tanh(x / a)^2
 //
 // All arrays have n elements. Thread map: items lane groups each, strided by the block.
+#include "../core/bf16.h"
 #include "../core/elementwise.h"
 #include "ops.h"
 
@@ -67,39 +68,49 @@ __device__ __forceinline__ V gradient_of(const Neuron& f, V dy, V x, V y) {
 
 }  // namespace
 
-template <class T>
-__global__ void neuron_forward_kernel(float* out, const float* inp, index_t n, Neuron neuron) {
+template <class T, class S>
+__global__ void neuron_forward_kernel(S* out, const S* inp, index_t n, Neuron neuron) {
     using V = typename T::V;
     for_each_lanes<T>(n, [&](index_t i, index_t count) {
         store(out + i, value_of(neuron, load<V>(inp + i, count)), count);
     });
 }
 
-template <class T>
-__global__ void neuron_backward_kernel(float* dinp, const float* dout, const float* inp,
-                                       const float* out, index_t n, Neuron neuron, bool accumulate) {
+template <class T, class S>
+__global__ void neuron_backward_kernel(S* dinp, const S* dout, const S* inp, const S* out, index_t n,
+                                       Neuron neuron, bool accumulate) {
     using V = typename T::V;
     const bool from_inp = neuron.kind == NeuronKind::abs || neuron.kind == NeuronKind::square ||
                           neuron.kind == NeuronKind::drelu;
     for_each_lanes<T>(n, [&](index_t i, index_t count) {
         const V known = load<V>((from_inp ? inp : out) + i, count);
         const V dx = gradient_of(neuron, load<V>(dout + i, count), known, known);
-        store(dinp + i, accumulate ? add_rounded(load<V>(dinp + i, count), dx) : dx, count);
+        store(dinp + i, accumulate ? add_rounded(load<V>(dinp + i, count), as_stored<S>(dx)) : dx,
+              count);
     });
 }
 
-void neuron_forward(float* out, const float* inp, index_t n, Neuron neuron, Stream stream) {
+template <class S>
+void neuron_forward(S* out, const S* inp, index_t n, Neuron neuron, Stream stream) {
     tuned([&](auto tuning) {
         using T = decltype(tuning);
-        launch<neuron_forward_kernel<T>>(elementwise_shape<T>(n), stream, out, inp, n, neuron);
+        launch<neuron_forward_kernel<T, S>>(elementwise_shape<T>(n), stream, out, inp, n, neuron);
     });
 }
 
-void neuron_backward(float* dinp, const float* dout, const float* inp, const float* out, index_t n,
-                     Neuron neuron, bool accumulate, Stream stream) {
+template <class S>
+void neuron_backward(S* dinp, const S* dout, const S* inp, const S* out, index_t n, Neuron neuron,
+                     bool accumulate, Stream stream) {
     tuned([&](auto tuning) {
         using T = decltype(tuning);
-        launch<neuron_backward_kernel<T>>(elementwise_shape<T>(n), stream, dinp, dout, inp, out, n,
-                                          neuron, accumulate);
+        launch<neuron_backward_kernel<T, S>>(elementwise_shape<T>(n), stream, dinp, dout, inp, out, n,
+                                             neuron, accumulate);
     });
 }
+
+template void neuron_forward(float*, const float*, index_t, Neuron, Stream);
+template void neuron_forward(bf16*, const bf16*, index_t, Neuron, Stream);
+template void neuron_backward(float*, const float*, const float*, const float*, index_t, Neuron, bool,
+                              Stream);
+template void neuron_backward(bf16*, const bf16*, const bf16*, const bf16*, index_t, Neuron, bool,
+                              Stream);

@@ -1,7 +1,7 @@
 // Neurons: the activation functions, as the epilogues of other kernels call them (paper, section 3.1).
 #pragma once
 
-#include "../core/lanes.h"
+#include "../core/bf16.h"
 
 // The first three run inside other kernels; all run as a pass of their own (neuron.cu).
 enum class NeuronKind : int {
@@ -42,4 +42,16 @@ __device__ __forceinline__ V activate_backward(const Neuron& neuron, V dy, V y) 
         case NeuronKind::tanh: return dy * (neuron.b / neuron.a) * (neuron.a * neuron.a - y * y);
         default: return dy;
     }
+}
+
+// Stores the gradient dx of x, or adds it to what is there; or, where x is f(z) of a neuron below, that
+// of z.
+template <class S, class V, class Count>
+__device__ __forceinline__ void store_gradient(S* to, V dx, V x, const Neuron& below, bool accumulate,
+                                               Count count) {
+    if (accumulate)
+        dx = add_rounded(load<V>(to, count), as_stored<S>(dx));
+    else
+        dx = activate_backward(below, dx, x);
+    store(to, dx, count);
 }

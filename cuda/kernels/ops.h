@@ -2,8 +2,9 @@
 //
 // Order of arguments: outputs, inputs, sizes (one plain struct where there are several), settings,
 // stream. Activations are (channels, height, width, images) float32, C order: images are contiguous.
-// Where a launcher is a template they may be bfloat16 too, and it exists for float and bf16. Pointers
-// are valid and sizes positive: bindings have checked. Launchers throw KernelError.
+// Where a launcher is a template they may be bfloat16 too, and it exists for float and bf16.
+// `below`: inp is f(z), and dinp becomes the gradient of z. Pointers are valid and sizes positive:
+// bindings have checked. Launchers throw KernelError.
 #pragma once
 
 #include "../core/bf16.h"
@@ -18,27 +19,33 @@ struct MapSizes {
 };
 
 // ---- neuron.cu: activation functions as a pass of their own; other ops take ident, relu and tanh only
-void neuron_forward(float* out, const float* inp, index_t n, Neuron neuron, Stream stream);
-void neuron_backward(float* dinp, const float* dout, const float* inp, const float* out, index_t n,
-                     Neuron neuron, bool accumulate, Stream stream);
+template <class S>
+void neuron_forward(S* out, const S* inp, index_t n, Neuron neuron, Stream stream);
+template <class S>
+void neuron_backward(S* dinp, const S* dout, const S* inp, const S* out, index_t n, Neuron neuron,
+                     bool accumulate, Stream stream);
 
 // ---- noisy_relu.cu: relu with noise, in training
 void noisy_relu(float* out, const float* inp, index_t n, PhiloxStream draws, Stream stream);
 
 // ---- bias.cu: out = f(out + bias), and gradient of the biases, and dz = dout * f'(z) with it; arrays
 // are (channels, inner)
-void bias_forward(float* out, const float* bias, int channels, int inner, Neuron neuron, Stream stream);
+template <class S>
+void bias_forward(S* out, const float* bias, int channels, int inner, Neuron neuron, Stream stream);
 index_t bias_backward_workspace(int channels, index_t inner);  // in floats; 0: null will do
-void bias_backward(float* dbias, float* dz, const float* dout, const float* out, float* workspace,
-                   int channels, index_t inner, Neuron neuron, Stream stream);
+template <class Z, class S>
+void bias_backward(float* dbias, Z* dz, const S* dout, const S* out, float* workspace, int channels,
+                   index_t inner, Neuron neuron, Stream stream);
 
 // ---- lrn.cu: response normalisation across channels; plane = height * width * images. Windows slide,
 // or (blocked) tile; blocks may be of any size
 constexpr int kLargestLrnSize = 32;
-void lrn_forward(float* out, const float* inp, int channels, index_t plane, Norm norm, bool blocked,
+template <class S>
+void lrn_forward(S* out, const S* inp, int channels, index_t plane, Norm norm, bool blocked,
                  Stream stream);
-void lrn_backward(float* dinp, const float* dout, const float* inp, int channels, index_t plane,
-                  Norm norm, bool blocked, bool accumulate, Stream stream);
+template <class S>
+void lrn_backward(S* dinp, const S* dout, const S* inp, int channels, index_t plane, Norm norm,
+                  bool blocked, bool accumulate, Neuron below, Stream stream);
 
 // ---- rnorm.cu: response normalisation within a map; denom keeps the denominators, before the power
 constexpr int kLargestRnormSize = 128;
@@ -59,10 +66,11 @@ enum class PoolKind { max, maxabs, avg };
 struct PoolSizes {
     int channels, height, width, images, outputs_y, outputs_x, size, stride, start;
 };
-void pool_forward(float* out, const float* inp, PoolSizes sizes, PoolKind kind, Neuron neuron,
-                  Stream stream);
-void pool_backward(float* dinp, const float* dout, const float* inp, const float* out, PoolSizes sizes,
-                   PoolKind kind, Neuron neuron, bool accumulate, Stream stream);
+template <class S>
+void pool_forward(S* out, const S* inp, PoolSizes sizes, PoolKind kind, Neuron neuron, Stream stream);
+template <class S>
+void pool_backward(S* dinp, const S* dout, const S* inp, const S* out, PoolSizes sizes, PoolKind kind,
+                   Neuron neuron, bool accumulate, Neuron below, Stream stream);
 
 // ---- channels.cu: sums of channels that a table (terms, channels) picks; planes are whole channels
 void channels_gather(float* out, const float* inp, const int* table, int terms, int channels,
@@ -106,11 +114,14 @@ void eltmax_backward(float* dinp, const float* dout, const float* inp, const flo
 void philox_uniform(float* out, index_t n, PhiloxStream draws, Stream stream);
 
 // ---- dropout.cu: a 0/1 mask drawn from Philox, again in each pass; inverted: divided by keep
-void dropout_forward(float* out, const float* inp, index_t n, float keep, bool inverted,
-                     PhiloxStream draws, Stream stream);
-void dropout_backward(float* dinp, const float* dout, index_t n, float keep, bool inverted,
-                      PhiloxStream draws, Stream stream);
-void dropout_test(float* out, const float* inp, index_t n, float keep, Stream stream);
+template <class S>
+void dropout_forward(S* out, const S* inp, index_t n, float keep, bool inverted, PhiloxStream draws,
+                     Stream stream);
+template <class S>
+void dropout_backward(S* dinp, const S* dout, index_t n, float keep, bool inverted, PhiloxStream draws,
+                      Stream stream);
+template <class S>
+void dropout_test(S* out, const S* inp, index_t n, float keep, Stream stream);
 
 // ---- softmax.cu: arrays (classes, images)
 void softmax_forward(float* out, const float* inp, int classes, int images, Stream stream);

@@ -10,6 +10,7 @@
 // inp, dinp (channels, height, width, images); out, dout (channels, outputs_y, outputs_x, images).
 // Thread map: T::pixels pixels of the array written, T::run lane groups of images of each. The backward
 // pass gathers, so that its sums have a fixed order.
+#include "../core/bf16.h"
 #include "../core/pixel_map.h"
 #include "ops.h"
 #include "pool.h"
@@ -48,8 +49,8 @@ void with_kind(PoolKind kind, F f) {
 
 }  // namespace
 
-template <class T, PoolKind kind>
-__global__ void pool_forward_kernel(float* __restrict__ out, const float* __restrict__ inp, PoolSizes s,
+template <class T, PoolKind kind, class S>
+__global__ void pool_forward_kernel(S* __restrict__ out, const S* __restrict__ inp, PoolSizes s,
                                     PixelMap<T> outputs, Neuron neuron) {
     using V = typename T::V;
     constexpr int L = lane_count<V>;
@@ -58,14 +59,14 @@ __global__ void pool_forward_kernel(float* __restrict__ out, const float* __rest
         const Range rows = window(s, y, s.height), columns = window(s, x, s.width);
         const int h = rows.end - rows.first, w = columns.end - columns.first;
         const float share = 1.f / float(h * w);
-        const float* from = inp + (index_t(channel) * s.height + rows.first) * next_row +
-                            columns.first * s.images + image;
-        float* to = out + index_t((channel * s.outputs_y + y) * s.outputs_x + x) * s.images + image;
+        const S* from = inp + (index_t(channel) * s.height + rows.first) * next_row +
+                        columns.first * s.images + image;
+        S* to = out + index_t((channel * s.outputs_y + y) * s.outputs_x + x) * s.images + image;
         auto pool_window = [&](auto h, auto w) {
             for (int n = 0; n < count; n += L)
                 with_lanes<V>(count - n, [&](auto lanes) {
                     V pooled = splat<V>(kOfNone<kind>);
-                    const float* row = from + n;
+                    const S* row = from + n;
                     for (int i = 0; i < h; ++i, row += next_row)
                         for (int j = 0; j < w; ++j)
                             pooled = pool<kind>(pooled, load<V>(row + index_t(j) * s.images, lanes));
@@ -81,11 +82,11 @@ __global__ void pool_forward_kernel(float* __restrict__ out, const float* __rest
 }
 
 // The neuron is ident or relu: where its gradient is not zero, out is the maximum itself.
-template <class T, PoolKind kind>
-__global__ void pool_backward_kernel(float* __restrict__ dinp, const float* __restrict__ dout,
-                                     const float* __restrict__ inp, const float* __restrict__ out,
-                                     PoolSizes s, PixelMap<T> inputs, Divisor stride, Neuron neuron,
-                                     bool accumulate) {
+template <class T, PoolKind kind, class S>
+__global__ void pool_backward_kernel(S* __restrict__ dinp, const S* __restrict__ dout,
+                                     const S* __restrict__ inp, const S* __restrict__ out, PoolSizes s,
+                                     PixelMap<T> inputs, Divisor stride, Neuron neuron, bool accumulate,
+                                     Neuron below) {
     using V = typename T::V;
     constexpr int L = lane_count<V>;
     inputs.for_each_chunk([&](int channel, int y, int x, int image, int count) {
@@ -109,33 +110,41 @@ __global__ void pool_backward_kernel(float* __restrict__ dinp, const float* __re
                             dx += dy * (1.f / float((h.end - h.first) * (w.end - w.first)));
                         }
                     }
-                if (accumulate) dx = add_rounded(load<V>(dinp + at + n, lanes), dx);
-                store(dinp + at + n, dx, lanes);
+                store_gradient(dinp + at + n, dx, pixel, below, accumulate, lanes);
             });
     });
 }
 
-void pool_forward(float* out, const float* inp, PoolSizes s, PoolKind kind, Neuron neuron,
-                  Stream stream) {
+template <class S>
+void pool_forward(S* out, const S* inp, PoolSizes s, PoolKind kind, Neuron neuron, Stream stream) {
     tuned_for(s.images, [&](auto tuning) {
         using T = decltype(tuning);
         const PixelMap<T> outputs(s.channels, s.outputs_y, s.outputs_x, s.images);
         with_kind(kind, [&](auto known) {
-            launch<pool_forward_kernel<T, known.value>>(outputs.shape(), stream, out, inp, s, outputs,
-                                                        neuron);
+            launch<pool_forward_kernel<T, known.value, S>>(outputs.shape(), stream, out, inp, s,
+                                                           outputs, neuron);
         });
     });
 }
 
-void pool_backward(float* dinp, const float* dout, const float* inp, const float* out, PoolSizes s,
-                   PoolKind kind, Neuron neuron, bool accumulate, Stream stream) {
+template <class S>
+void pool_backward(S* dinp, const S* dout, const S* inp, const S* out, PoolSizes s, PoolKind kind,
+                   Neuron neuron, bool accumulate, Neuron below, Stream stream) {
     tuned_for(s.images, [&](auto tuning) {
         using T = decltype(tuning);
         const PixelMap<T> inputs(s.channels, s.height, s.width, s.images);
         const Divisor stride(s.stride);
         with_kind(kind, [&](auto known) {
-            launch<pool_backward_kernel<T, known.value>>(inputs.shape(), stream, dinp, dout, inp, out,
-                                                         s, inputs, stride, neuron, accumulate);
+            launch<pool_backward_kernel<T, known.value, S>>(inputs.shape(), stream, dinp, dout, inp,
+                                                            out, s, inputs, stride, neuron, accumulate,
+                                                            below);
         });
     });
 }
+
+template void pool_forward(float*, const float*, PoolSizes, PoolKind, Neuron, Stream);
+template void pool_forward(bf16*, const bf16*, PoolSizes, PoolKind, Neuron, Stream);
+template void pool_backward(float*, const float*, const float*, const float*, PoolSizes, PoolKind,
+                            Neuron, bool, Neuron, Stream);
+template void pool_backward(bf16*, const bf16*, const bf16*, const bf16*, PoolSizes, PoolKind, Neuron,
+                            bool, Neuron, Stream);
