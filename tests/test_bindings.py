@@ -217,7 +217,7 @@ BAD_SETTINGS = {
     "least": [-1.0, 2.0, math.nan, math.inf, *NOT_A_NUMBER],
     "most": [-1.0, math.nan, math.inf, *NOT_A_NUMBER],
     "kind": ["median", "", None, 1],
-    **dict.fromkeys(("neuron", "below"), [None, "relu", ("relu", 1.0, 1.0), 3]),
+    **{key: [None, "relu", ("relu", 1.0, 1.0), 3] for key in ("neuron", "below")},
     "accumulate": [None, "yes", 2, 1],
     "inverted": [None, "yes", 2, 0],
     "blocked": [None, "yes", 2, 0],
