@@ -441,7 +441,7 @@ def lrn_backward(
 ) -> None:
     """dinp (+)= gradient of `lrn_forward` with the same settings; denominators are computed again.
 
-    below: ident, relu or tanh, where inp = below(z): dinp is then the gradient of z (not with
+    below: ident or relu, where inp = below(z): dinp is then the gradient of z (not with
     ``accumulate``).
     """
     _call(

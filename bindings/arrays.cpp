@@ -209,11 +209,14 @@ Neuron fused_neuron_argument(const py::tuple& neuron) {
     return f;
 }
 
-Neuron below_argument(const py::tuple& below, bool accumulate) {
-    const Neuron f = fused_neuron_argument(below);
-    check_setting(!accumulate || f.kind == NeuronKind::ident,
+bool relu_below_argument(const py::tuple& below, bool accumulate) {
+    const Neuron f = neuron_argument(below);
+    check_setting(f.kind == NeuronKind::ident || f.kind == NeuronKind::relu,
+                  "below may be ident or relu: run others as a pass of their own, neuron_backward");
+    const bool is_relu = f.kind == NeuronKind::relu;
+    check_setting(!accumulate || !is_relu,
                   "below has a gradient of its own, which accumulate cannot add to: leave one out");
-    return f;
+    return is_relu;
 }
 
 PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const py::object& step,

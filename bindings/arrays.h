@@ -94,8 +94,9 @@ void with_storage(const ArrayArgument& array, const Use& use) {
 // other kernels.
 Neuron neuron_argument(const py::tuple& neuron);
 Neuron fused_neuron_argument(const py::tuple& neuron);
-// That of the layer below, whose gradient an op computes with its own (ops.h); not as an addition.
-Neuron below_argument(const py::tuple& below, bool accumulate);
+// Whether the layer below has a relu, whose gradient an op computes with its own (ops.h); not as an
+// addition.
+bool relu_below_argument(const py::tuple& below, bool accumulate);
 
 // A stream of random numbers: seed below 2^64, layer and step below 2^32; or the step is what an int32
 // array of one element, beside `out`, holds when the kernel runs.

@@ -35,12 +35,12 @@ void bind_lrn(py::module_& m) {
             check_no_overlap(dinp, {&dout, &inp});
             const int largest = blocked ? 1 << 15 : kLargestLrnSize;
             const Norm norm = norm_argument(size, size, scale, power, min_div, largest);
-            const Neuron below = below_argument(below_, accumulate);
+            const bool relu_below = relu_below_argument(below_, accumulate);
             with_storage(inp, [&](auto stored) {
                 using S = decltype(stored);
                 run({&dinp, &dout, &inp}, stream, [&](Stream s) {
                     lrn_backward(dinp.as<S>(), dout.as<const S>(), inp.as<const S>(), inp.dim(0),
-                                 inp.size() / inp.dim(0), norm, blocked, accumulate, below, s);
+                                 inp.size() / inp.dim(0), norm, blocked, accumulate, relu_below, s);
                 });
             });
         },

@@ -50,12 +50,12 @@ void bind_pool(py::module_& m) {
             check_setting(neuron.kind != NeuronKind::tanh,
                           "pool_backward handles the neurons ident and relu: run others as a pass of "
                           "their own");
-            const Neuron below = below_argument(below_, accumulate);
+            const bool relu_below = relu_below_argument(below_, accumulate);
             with_storage(inp, [&](auto stored) {
                 using S = decltype(stored);
                 run({&dinp, &dout, &inp, &out}, stream, [&](Stream s) {
                     pool_backward(dinp.as<S>(), dout.as<const S>(), inp.as<const S>(),
-                                  out.as<const S>(), sizes, kind, neuron, accumulate, below, s);
+                                  out.as<const S>(), sizes, kind, neuron, accumulate, relu_below, s);
                 });
             });
         },

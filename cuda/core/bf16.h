@@ -33,8 +33,12 @@ __host__ __device__ __forceinline__ bf16 to_bf16(float x) {
 #endif
 }
 
-#ifndef ALEXNET_RAW_CUDA
 // The same for all lanes of a vector register at once.
+#ifdef ALEXNET_RAW_CUDA
+using CpuHalves = uint16_t;  // never used, nor are the functions: the CUDA target has no CPU tuning
+CpuLanes widened(CpuHalves halves);
+CpuHalves rounded(CpuLanes v);
+#else
 typedef uint16_t CpuHalves __attribute__((vector_size(2 * kCpuLanes)));
 typedef uint32_t CpuBits __attribute__((vector_size(4 * kCpuLanes)));
 

@@ -89,10 +89,10 @@ __global__ void lrn_forward_kernel(S* __restrict__ out, const S* __restrict__ in
     });
 }
 
-template <class T, int kSize, class S>
+template <class T, int kSize, bool relu_below, class S>
 __global__ void lrn_backward_kernel(S* __restrict__ dinp, const S* __restrict__ dout,
                                     const S* __restrict__ inp, int channels, index_t plane, Norm norm,
-                                    bool accumulate, Neuron below) {
+                                    bool accumulate) {
     using V = typename T::V;
     const int size = kSize ? kSize : norm.size, before = size / 2, after = size - 1 - before;
     const float factor = 2 * norm.power * norm.scale;
@@ -118,7 +118,7 @@ __global__ void lrn_backward_kernel(S* __restrict__ dinp, const S* __restrict__ 
             UNROLL
             for (int k = 1; k < size; ++k) pulls += pull[k][r];
             const V dx = scaled[slot_i][r] - factor * x[slot_i][r] * pulls;
-            store_gradient(dinp + i * plane + at, dx, x[slot_i][r], below, accumulate, lanes);
+            store_gradient<relu_below>(dinp + i * plane + at, dx, x[slot_i][r], accumulate, lanes);
         });
     });
 }
@@ -143,10 +143,10 @@ __global__ void lrn_blocked_forward_kernel(S* __restrict__ out, const S* __restr
     }
 }
 
-template <class T, class S>
+template <class T, bool relu_below, class S>
 __global__ void lrn_blocked_backward_kernel(S* __restrict__ dinp, const S* __restrict__ dout,
                                             const S* __restrict__ inp, int channels, index_t plane,
-                                            Norm norm, bool accumulate, Neuron below) {
+                                            Norm norm, bool accumulate) {
     using V = typename T::V;
     for (int first = 0; first < channels; first += norm.size) {
         const int end = smaller(first + norm.size, channels);
@@ -162,7 +162,7 @@ __global__ void lrn_blocked_backward_kernel(S* __restrict__ dinp, const S* __res
             for (int c = first; c < end; ++c) {
                 const V x = load<V>(inp + c * plane + at, lanes);
                 const V dx = load<V>(dout + c * plane + at, lanes) * inverse.of_power - x * pulls;
-                store_gradient(dinp + c * plane + at, dx, x, below, accumulate, lanes);
+                store_gradient<relu_below>(dinp + c * plane + at, dx, x, accumulate, lanes);
             }
         });
     }
@@ -186,25 +186,28 @@ void lrn_forward(S* out, const S* inp, int channels, index_t plane, Norm norm, b
 
 template <class S>
 void lrn_backward(S* dinp, const S* dout, const S* inp, int channels, index_t plane, Norm norm,
-                  bool blocked, bool accumulate, Neuron below, Stream stream) {
+                  bool blocked, bool accumulate, bool relu_below, Stream stream) {
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         const LaunchShape shape = lrn_shape<T>(plane);
-        if (blocked)
-            launch<lrn_blocked_backward_kernel<T, S>>(shape, stream, dinp, dout, inp, channels, plane,
-                                                      norm, accumulate, below);
-        else if (norm.size == kUsualSize)
-            launch<lrn_backward_kernel<T, kUsualSize, S>>(shape, stream, dinp, dout, inp, channels,
-                                                          plane, norm, accumulate, below);
-        else
-            launch<lrn_backward_kernel<T, 0, S>>(shape, stream, dinp, dout, inp, channels, plane, norm,
-                                                 accumulate, below);
+        with_constant(relu_below, [&](auto known) {
+            constexpr bool relu = decltype(known)::value;
+            if (blocked)
+                launch<lrn_blocked_backward_kernel<T, relu, S>>(shape, stream, dinp, dout, inp,
+                                                                channels, plane, norm, accumulate);
+            else if (norm.size == kUsualSize)
+                launch<lrn_backward_kernel<T, kUsualSize, relu, S>>(shape, stream, dinp, dout, inp,
+                                                                    channels, plane, norm, accumulate);
+            else
+                launch<lrn_backward_kernel<T, 0, relu, S>>(shape, stream, dinp, dout, inp, channels,
+                                                           plane, norm, accumulate);
+        });
     });
 }
 
 template void lrn_forward(float*, const float*, int, index_t, Norm, bool, Stream);
 template void lrn_forward(bf16*, const bf16*, int, index_t, Norm, bool, Stream);
-template void lrn_backward(float*, const float*, const float*, int, index_t, Norm, bool, bool, Neuron,
+template void lrn_backward(float*, const float*, const float*, int, index_t, Norm, bool, bool, bool,
                            Stream);
-template void lrn_backward(bf16*, const bf16*, const bf16*, int, index_t, Norm, bool, bool, Neuron,
+template void lrn_backward(bf16*, const bf16*, const bf16*, int, index_t, Norm, bool, bool, bool,
                            Stream);

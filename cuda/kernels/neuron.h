@@ -44,14 +44,22 @@ __device__ __forceinline__ V activate_backward(const Neuron& neuron, V dy, V y) 
     }
 }
 
-// Stores the gradient dx of x, or adds it to what is there; or, where x is f(z) of a neuron below, that
-// of z.
-template <class S, class V, class Count>
-__device__ __forceinline__ void store_gradient(S* to, V dx, V x, const Neuron& below, bool accumulate,
-                                               Count count) {
-    if (accumulate)
-        dx = add_rounded(load<V>(to, count), as_stored<S>(dx));
+// Calls f(std::true_type) or f(std::false_type): for kernels that have both forms.
+template <class F>
+void with_constant(bool value, const F& f) {
+    if (value)
+        f(std::true_type());
     else
-        dx = activate_backward(below, dx, x);
+        f(std::false_type());
+}
+
+// Stores the gradient dx of x, or adds it to what is there; or, where x is the output of a relu below,
+// stores that of its input.
+template <bool relu_below, class S, class V, class Count>
+__device__ __forceinline__ void store_gradient(S* to, V dx, V x, bool accumulate, Count count) {
+    if constexpr (relu_below)
+        dx = x > splat<V>(0.f) ? dx : splat<V>(0.f);
+    else if (accumulate)
+        dx = add_rounded(load<V>(to, count), as_stored<S>(dx));
     store(to, dx, count);
 }

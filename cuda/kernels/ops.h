@@ -3,8 +3,8 @@
 // Order of arguments: outputs, inputs, sizes (one plain struct where there are several), settings,
 // stream. Activations are (channels, height, width, images) float32, C order: images are contiguous.
 // Where a launcher is a template they may be bfloat16 too, and it exists for float and bf16.
-// `below`: inp is f(z), and dinp becomes the gradient of z. Pointers are valid and sizes positive:
-// bindings have checked. Launchers throw KernelError.
+// relu_below: inp is relu(z), and dinp becomes the gradient of z. Pointers are valid and sizes
+// positive: bindings have checked. Launchers throw KernelError.
 #pragma once
 
 #include "../core/bf16.h"
@@ -45,7 +45,7 @@ void lrn_forward(S* out, const S* inp, int channels, index_t plane, Norm norm, b
                  Stream stream);
 template <class S>
 void lrn_backward(S* dinp, const S* dout, const S* inp, int channels, index_t plane, Norm norm,
-                  bool blocked, bool accumulate, Neuron below, Stream stream);
+                  bool blocked, bool accumulate, bool relu_below, Stream stream);
 
 // ---- rnorm.cu: response normalisation within a map; denom keeps the denominators, before the power
 constexpr int kLargestRnormSize = 128;
@@ -70,7 +70,7 @@ template <class S>
 void pool_forward(S* out, const S* inp, PoolSizes sizes, PoolKind kind, Neuron neuron, Stream stream);
 template <class S>
 void pool_backward(S* dinp, const S* dout, const S* inp, const S* out, PoolSizes sizes, PoolKind kind,
-                   Neuron neuron, bool accumulate, Neuron below, Stream stream);
+                   Neuron neuron, bool accumulate, bool relu_below, Stream stream);
 
 // ---- channels.cu: sums of channels that a table (terms, channels) picks; planes are whole channels
 void channels_gather(float* out, const float* inp, const int* table, int terms, int channels,

@@ -82,11 +82,11 @@ __global__ void pool_forward_kernel(S* __restrict__ out, const S* __restrict__ i
 }
 
 // The neuron is ident or relu: where its gradient is not zero, out is the maximum itself.
-template <class T, PoolKind kind, class S>
+template <class T, PoolKind kind, bool relu_below, class S>
 __global__ void pool_backward_kernel(S* __restrict__ dinp, const S* __restrict__ dout,
                                      const S* __restrict__ inp, const S* __restrict__ out, PoolSizes s,
-                                     PixelMap<T> inputs, Divisor stride, Neuron neuron, bool accumulate,
-                                     Neuron below) {
+                                     PixelMap<T> inputs, Divisor stride, Neuron neuron,
+                                     bool accumulate) {
     using V = typename T::V;
     constexpr int L = lane_count<V>;
     inputs.for_each_chunk([&](int channel, int y, int x, int image, int count) {
@@ -110,7 +110,7 @@ __global__ void pool_backward_kernel(S* __restrict__ dinp, const S* __restrict__
                             dx += dy * (1.f / float((h.end - h.first) * (w.end - w.first)));
                         }
                     }
-                store_gradient(dinp + at + n, dx, pixel, below, accumulate, lanes);
+                store_gradient<relu_below>(dinp + at + n, dx, pixel, accumulate, lanes);
             });
     });
 }
@@ -129,15 +129,18 @@ void pool_forward(S* out, const S* inp, PoolSizes s, PoolKind kind, Neuron neuro
 
 template <class S>
 void pool_backward(S* dinp, const S* dout, const S* inp, const S* out, PoolSizes s, PoolKind kind,
-                   Neuron neuron, bool accumulate, Neuron below, Stream stream) {
+                   Neuron neuron, bool accumulate, bool relu_below, Stream stream) {
     tuned_for(s.images, [&](auto tuning) {
         using T = decltype(tuning);
         const PixelMap<T> inputs(s.channels, s.height, s.width, s.images);
         const Divisor stride(s.stride);
         with_kind(kind, [&](auto known) {
-            launch<pool_backward_kernel<T, known.value, S>>(inputs.shape(), stream, dinp, dout, inp,
-                                                            out, s, inputs, stride, neuron, accumulate,
-                                                            below);
+            constexpr PoolKind constant = decltype(known)::value;
+            with_constant(relu_below, [&](auto relu) {
+                launch<pool_backward_kernel<T, constant, decltype(relu)::value, S>>(
+                    inputs.shape(), stream, dinp, dout, inp, out, s, inputs, stride, neuron,
+                    accumulate);
+            });
         });
     });
 }
@@ -145,6 +148,6 @@ void pool_backward(S* dinp, const S* dout, const S* inp, const S* out, PoolSizes
 template void pool_forward(float*, const float*, PoolSizes, PoolKind, Neuron, Stream);
 template void pool_forward(bf16*, const bf16*, PoolSizes, PoolKind, Neuron, Stream);
 template void pool_backward(float*, const float*, const float*, const float*, PoolSizes, PoolKind,
-                            Neuron, bool, Neuron, Stream);
+                            Neuron, bool, bool, Stream);
 template void pool_backward(bf16*, const bf16*, const bf16*, const bf16*, PoolSizes, PoolKind, Neuron,
-                            bool, Neuron, Stream);
+                            bool, bool, Stream);
