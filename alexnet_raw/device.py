@@ -20,6 +20,7 @@ from alexnet_raw import interchange
 
 PRECISIONS = ("fp32", "tf32", "bf16")  # of products: see Device.precision
 BF16 = np.dtype(bfloat16)  # of activations that are stored in half the memory
+URGENT = -1  # a stream's priority before the others, whose is 0
 ALIGNMENT = 64  # bytes, of all arrays on the CPU: a cache line, and its widest vector
 
 
@@ -56,7 +57,7 @@ class Device:
         if self.is_cuda:
             self._cupy = _cupy(self.module, name, self.ordinal)
             with self._cupy.cuda.Device(self.ordinal):
-                self._own_stream = self._cupy.cuda.Stream(non_blocking=True)
+                self._own_stream = self._cupy.cuda.Stream(non_blocking=True, priority=URGENT)
             self._stream = self._own_stream
             self.stream = self._stream.ptr
 
@@ -148,7 +149,7 @@ class Device:
         """Has what this device is given within the `with` block done by a second stream of its own.
 
         It begins after what the device was given before, and goes on beside what it is given later,
-        until `join`. On the CPU it is done at once.
+        which comes first where both want the GPU's cores, until `join`. On the CPU it is done at once.
         """
         if not self.is_cuda:
             yield

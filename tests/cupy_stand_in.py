@@ -51,7 +51,7 @@ class Stream:
     known: dict[int, Stream] = {}  # noqa: RUF012
     current: list[Stream] = []  # noqa: RUF012
 
-    def __init__(self, non_blocking=True):
+    def __init__(self, non_blocking=True, priority=0):
         self.work, self.done = [], 0
         self.ptr, self.device_id = next(self.handles), Gpu.current[-1]
         self.known[self.ptr] = self

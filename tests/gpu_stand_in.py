@@ -37,8 +37,8 @@ class Event(cupy_stand_in.Event):
 class Stream(cupy_stand_in.Stream):
     step = 0  # of the test: events of the same step are young
 
-    def __init__(self, non_blocking: bool = True):
-        super().__init__(non_blocking)
+    def __init__(self, non_blocking: bool = True, priority: int = 0):
+        super().__init__(non_blocking, priority)
         self.graph: Graph | None = None  # that records what is given
 
     def give(self, job: Callable[[], None] | Event) -> None:

@@ -116,7 +116,7 @@ class Device(_Context):
 class Stream(_Context):
     ptr = 1
 
-    def __init__(self, non_blocking: bool = False):
+    def __init__(self, non_blocking: bool = False, priority: int = 0):
         pass
 
     def synchronize(self) -> None:
