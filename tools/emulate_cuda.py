@@ -29,7 +29,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 HERE = Path(__file__).resolve().with_suffix("")
 PTX = HERE / "ptx"  # the emulator: a translator and the runtime of what it makes
-BARRIER = re.compile(r"^[ \t]*(__syncthreads|wait_for_copies<.*>)\(\);.*$", re.MULTILINE)
+# Calls on a line of their own that order what threads, copies and products do.
+BARRIER = re.compile(
+    r"^[ \t]*(__syncthreads\(\)|wait_for_copies<.*>\(\)|mbarrier_wait\(.*\)"
+    r"|wait_for_products<.*>\(\)|fence_shared_for_async\(\));.*$",
+    re.MULTILINE,
+)
 
 
 def run(*command: object) -> None:
@@ -102,7 +107,7 @@ class Emulation:
 
     def emulator_flags(self) -> list[str]:
         strict = ["-fno-strict-aliasing", "-fwrapv", "-ffp-contract=off"]
-        return ["-O1", "-march=native", "-w", *strict, f"-DEMULATOR_ARCH={self.arch}", f"-I{PTX}"]
+        return ["-O1", "-march=native", "-w", *strict, f"-DEMULATOR_ARCH={re.sub('[a-z]', '', self.arch)}", f"-I{PTX}"]
 
     def toolkit(self) -> Path:
         """The folder of the CUDA toolkit, which nvcc tells (on PATH it may be a link or a script)."""
