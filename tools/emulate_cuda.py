@@ -93,8 +93,9 @@ class Emulation:
         return compile_to
 
     def nvcc_flags(self) -> list[str]:
-        flags = ["-std=c++17", "-lineinfo", f"-arch=compute_{self.arch}", "--expt-relaxed-constexpr"]
-        return [*flags, "-Xcompiler=-fPIC,-fvisibility=hidden"]
+        flags = ["-std=c++17", "-lineinfo", "--expt-relaxed-constexpr"]
+        target = f"-gencode=arch=compute_{self.arch},code=compute_{self.arch}"  # -arch=compute_90a: 90 too
+        return [*flags, target, "-Xcompiler=-fPIC,-fvisibility=hidden"]
 
     def device_object(self, source: Path, target: Path) -> None:
         ptx, translated = target.with_suffix(".ptx"), target.with_suffix(".cpp")

@@ -23,7 +23,8 @@ struct GridAccess {
     Access access;
 
     bool ordered_before(const Thread& t) const {
-        return block < t.block->first_serial || (block == t.block->serial && access.ordered_before(t.view()));
+        return block < t.block->first_serial ||
+               (block == t.block->serial && access.ordered_before(t.view()));
     }
 };
 

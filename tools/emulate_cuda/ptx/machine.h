@@ -80,7 +80,8 @@ struct View {
 };
 
 // Who used memory, and when. Of two uses the earlier one is ordered before the later if one thread made
-// both, if a barrier of their block lies between them, or if the later one's clock knows of it: by way of
+// both, if a barrier of their block lies between them, or if the later one's clock knows of it: by way
+// of
 // __syncwarp, barriers of some threads, and mbarriers.
 struct Access {
     u32 actor;     // its number + 1, or 0: nobody yet
@@ -206,9 +207,9 @@ struct Thread {
     u8* local;
 
     State state;
-    int site;       // where it waits
-    u32 barriers;   // that it has passed
-    u32 time;       // one more after each release of what it did before
+    int site;      // where it waits
+    u32 barriers;  // that it has passed
+    u32 time;      // one more after each release of what it did before
     Clock seen;
     BarrierSum barrier_sum;
     u32 barrier_value;  // brought, then the sum
@@ -307,8 +308,8 @@ u8* shared_at(Thread&, u64 offset, u32 bytes, int site, Use);
 // Fresh shared memory for a block: only its variables may be used, and they hold no numbers.
 void clear_shared(Block&);
 
-// The checks of 16 bytes that an asynchronous product reads, or a bulk copy writes: it may do so from now
-// on until it is waited for.
+// The checks of 16 bytes that an asynchronous product reads, or a bulk copy writes: it may do so from
+// now on until it is waited for.
 void check_async_read(Thread&, const View&, u32 offset, int site);
 void check_async_write(Thread&, u32 offset, int site);
 

@@ -140,10 +140,11 @@ bool test_mbarrier(Thread& t, u64 at, u64 phase_or_parity, bool is_parity, int s
 void start_bulk_copy(Thread& t, u64 mbarrier, BulkCopy&& copy) {
     Mbarrier& m = mbarrier_at(t, mbarrier, copy.site);
     if (!fenced(*t.block, m.init, true, t.view()))
-        report(t, copy.site, "proxy fence",
-               "no fence.mbarrier_init of thread %u lies between its initialisation of the mbarrier and "
-               "this copy",
-               m.init.actor - 1);
+        report(
+            t, copy.site, "proxy fence",
+            "no fence.mbarrier_init of thread %u lies between its initialisation of the mbarrier and "
+            "this copy",
+            m.init.actor - 1);
     for (const BulkCopy::Piece& piece : copy.pieces) check_async_write(t, piece.to, copy.site);
     copy.thread = t.index;
     m.copies.push_back(std::move(copy));

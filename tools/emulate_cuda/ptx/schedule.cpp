@@ -20,8 +20,8 @@ namespace {
 using cuda_on_cpu::Fiber;
 
 constexpr u32 kMostThreads = 1024;
-constexpr u32 kRegisters = 65536;        // of a multiprocessor
-constexpr u32 kFruitlessRounds = 64;     // of tests of mbarriers, after which nothing more will happen
+constexpr u32 kRegisters = 65536;     // of a multiprocessor
+constexpr u32 kFruitlessRounds = 64;  // of tests of mbarriers, after which nothing more will happen
 constexpr int kInvalidConfiguration = 9, kTooManyResources = 701;
 
 u32 seed() {
@@ -278,9 +278,10 @@ class Runner {
         const Mbarrier& m = found->second;
         u64 under_way = 0;
         for (const BulkCopy& copy : m.copies) under_way += copy.bytes();
-        return " whose phase " + std::to_string(m.phase) + " lacks " + std::to_string(m.pending) + " of " +
-               std::to_string(m.count) + " arrivals, and expects " + std::to_string(m.transactions) +
-               " bytes of which " + std::to_string(under_way) + " are under way";
+        return " whose phase " + std::to_string(m.phase) + " lacks " + std::to_string(m.pending) +
+               " of " + std::to_string(m.count) + " arrivals, and expects " +
+               std::to_string(m.transactions) + " bytes of which " + std::to_string(under_way) +
+               " are under way";
     }
 
     void report_deadlock() const {
@@ -324,8 +325,8 @@ void arrive_at_named_barrier(Thread& t, u32 which, u32 count, bool waits, int si
     NamedBarrier& barrier = block.named_barriers[which];
     if (barrier.arrived == 0) barrier.wanted = count;
     if (barrier.wanted != count)
-        report(t, site, "barrier", "number %u of %u threads, which others take to be of %u", which, count,
-               barrier.wanted);
+        report(t, site, "barrier", "number %u of %u threads, which others take to be of %u", which,
+               count, barrier.wanted);
     t.site = site;
     ++block.events;
     release(t, barrier.clock);

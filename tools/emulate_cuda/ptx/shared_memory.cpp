@@ -75,8 +75,8 @@ void check_byte(Thread& t, SharedByte& byte, u32 offset, int site, Use use) {
 SharedByte* piece_at(Thread& t, u32 offset, int site, Use use) {
     Block& block = *t.block;
     if (offset + 16 > block.shared_bytes) {
-        report(t, site, "shared out of bounds", "%s of 16 bytes at offset %u of %u", name_of(use), offset,
-               block.shared_bytes);
+        report(t, site, "shared out of bounds", "%s of 16 bytes at offset %u of %u", name_of(use),
+               offset, block.shared_bytes);
         give_up(t);
     }
     SharedByte* bytes = block.shared_bytes_state + offset;

@@ -1,5 +1,6 @@
-// Tensor maps, and the copies of boxes of tensors that they describe (cp.async.bulk.tensor). The driver's
-// function that makes them has a stand-in here, whose 128 bytes mean nothing to anything but this file.
+// Tensor maps, and the copies of boxes of tensors that they describe (cp.async.bulk.tensor). The
+// driver's function that makes them has a stand-in here, whose 128 bytes mean nothing to anything but
+// this file.
 #include <algorithm>
 #include <cstring>
 
@@ -15,10 +16,10 @@ constexpr u32 kMostDimensions = 5;
 
 struct TensorMap {
     u64 mark, address;
-    u64 sizes[kMostDimensions];        // in elements, innermost first
-    u64 strides[kMostDimensions];      // in bytes
-    u16 boxes[kMostDimensions];        // elements that are copied
-    u8 steps[kMostDimensions];         // from one of them to the next
+    u64 sizes[kMostDimensions];       // in elements, innermost first
+    u64 strides[kMostDimensions];     // in bytes
+    u16 boxes[kMostDimensions];       // elements that are copied
+    u8 steps[kMostDimensions];        // from one of them to the next
     u8 rank, element_bytes, swizzle;  // 0: none, 1: 32 bytes, 2: 64, 3: 128
 
     u32 swizzle_bytes() const { return 16u << swizzle; }
@@ -69,14 +70,14 @@ const char* objection(const Request& r) {
 int encode(void* map, int data_type, u32 rank, void* address, const u64* sizes, const u64* strides,
            const u32* boxes, const u32* steps, int interleave, int swizzle, int promotion, int fill) {
     if (EMULATOR_ARCH < 90) return kNotSupported;
-    const Request r = {data_type, rank,  u64(address), sizes,   strides,   boxes,
+    const Request r = {data_type, rank,       u64(address), sizes,     strides, boxes,
                        steps,     interleave, swizzle,      promotion, fill};
     const char* reason = u64(map) % 64 ? "it is not at a multiple of 64 bytes" : objection(r);
     if (reason) {
         report_on_host("tensor map", reason);
         return kInvalidValue;
     }
-    TensorMap own = {kMark, u64(address), {}, {}, {}, {}, u8(rank), u8(kElementBytes[data_type]),
+    TensorMap own = {kMark,      u64(address), {}, {}, {}, {}, u8(rank), u8(kElementBytes[data_type]),
                      u8(swizzle)};
     for (u32 i = 0; i < rank; ++i) {
         own.sizes[i] = sizes[i];
@@ -116,7 +117,8 @@ void read_row(Thread& t, const TensorMap& map, const s64* at, u8* row, int site)
     }
     const s64 element = map.element_bytes, end = std::min(at[0] + map.boxes[0], s64(map.sizes[0]));
     for (s64 byte = std::max<s64>(at[0], 0) * element; byte < end * element;) {
-        const u32 step = byte % 4 == 0 && byte + 4 <= end * element ? 4 : u32(std::min<s64>(element, 2));
+        const u32 step =
+            byte % 4 == 0 && byte + 4 <= end * element ? 4 : u32(std::min<s64>(element, 2));
         memcpy(row + byte - at[0] * element, global_at(t, address + u64(byte), step, site, Use::read),
                step);
         byte += step;
@@ -133,7 +135,8 @@ void copy_tensor(Thread& t, u64 to, u64 map_address, u32 rank, const s32* coordi
         report(t, site, "tensor map", "%u coordinates in a tensor of %u", rank, map.rank);
         give_up(t);
     }
-    if (start % 128) report(t, site, "misaligned", "a box at shared offset %u, which is no multiple of 128", start);
+    if (start % 128)
+        report(t, site, "misaligned", "a box at shared offset %u, which is no multiple of 128", start);
     if (map.swizzle && row_bytes != map.swizzle_bytes()) {
         report(t, site, "tensor map",
                "the emulator knows no box with an inner side of %u bytes, swizzled in %u", row_bytes,
@@ -172,7 +175,8 @@ int cudaGetDriverEntryPointByVersion(const char* symbol, void** function, unsign
     return 0;
 }
 
-int cudaGetDriverEntryPoint(const char* symbol, void** function, unsigned long long flags, int* status) {
+int cudaGetDriverEntryPoint(const char* symbol, void** function, unsigned long long flags,
+                            int* status) {
     return cudaGetDriverEntryPointByVersion(symbol, function, 0, flags, status);
 }
 }

@@ -1,5 +1,5 @@
-// Asynchronous products of a warpgroup (wgmma): D, 64 x columns, is A, 64 x 16, times B, 16 x columns, of
-// bfloat16, plus D. A warp has 16 rows, and computes them when it waits: as late as a GPU may.
+// Asynchronous products of a warpgroup (wgmma): D, 64 x columns, is A, 64 x 16, times B, 16 x columns,
+// of bfloat16, plus D. A warp has 16 rows, and computes them when it waits: as late as a GPU may.
 #include "wgmma.h"
 
 #include <algorithm>
@@ -158,11 +158,13 @@ __attribute__((optimize("O3"))) void multiply(const Block& block, u32 warp, u32 
             } else {
                 a[row][k] = matrix_a.value(block, warp % kWarpsOfGroup * kRowsOfWarp + row, k);
             }
-        for (u32 column = 0; column < p.columns; ++column) b[k][column] = matrix_b.value(block, column, k);
+        for (u32 column = 0; column < p.columns; ++column)
+            b[k][column] = matrix_b.value(block, column, k);
     }
     for (u32 row = 0; row < kRowsOfWarp; ++row)
         for (u32 k = 0; k < kDepth; ++k)
-            for (u32 column = 0; column < p.columns; ++column) d[row][column] += a[row][k] * b[k][column];
+            for (u32 column = 0; column < p.columns; ++column)
+                d[row][column] += a[row][k] * b[k][column];
     for (u32 lane = 0; lane < kWarpSize; ++lane) {
         Thread& t = lanes[lane];
         Accumulator* own = &t.accumulators[t.products[number - 1].first_accumulator];

@@ -1,4 +1,5 @@
-// The registers of wgmma in translated code. Beside each that a product may read or write there is a tag:
+// The registers of wgmma in translated code. Beside each that a product may read or write there is a
+// tag:
 //
 //     0            a constant
 //     1, 2, ...    written after so many wgmma.fence, less one
