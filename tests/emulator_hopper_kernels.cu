@@ -22,27 +22,24 @@ __device__ void fence_mbarrier_init() {
 }
 
 __device__ void mbarrier_arrive(uint64_t& mbarrier, uint32_t count = 1) {
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0], %1;"  // reported: mbarrier
-                 ::"r"(shared_address(&mbarrier)),
-                 "r"(count)
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(&mbarrier)),
+                 "r"(count)  // reported: mbarrier
                  : "memory");
 }
 
 __device__ void mbarrier_arrive_expect(uint64_t& mbarrier, uint32_t bytes) {
-    asm volatile(
-        "mbarrier.arrive.expect_tx.release.cta.shared::cta.b64 _, [%0], %1;"  // reported: mbarrier
-        ::"r"(shared_address(&mbarrier)),
-        "r"(bytes)
-        : "memory");
+    asm volatile("mbarrier.arrive.expect_tx.release.cta.shared::cta.b64 _, [%0], %1;" ::"r"(
+                     shared_address(&mbarrier)),
+                 "r"(bytes)  // reported: mbarrier
+                 : "memory");
 }
 
 __device__ void mbarrier_wait(uint64_t& mbarrier, uint32_t parity) {
     asm volatile(
         "{\n.reg .pred done;\nagain:\n"
         "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
-        "@!done bra again;\n}"  // reported: deadlock
-        ::"r"(shared_address(&mbarrier)),
-        "r"(parity)
+        "@!done bra again;\n}" ::"r"(shared_address(&mbarrier)),
+        "r"(parity)  // reported: deadlock, mbarrier
         : "memory");
 }
 
@@ -65,9 +62,9 @@ __device__ void copy_bulk(void* to, const void* from, uint32_t bytes, uint64_t& 
 __device__ void copy_box(void* to, const CUtensorMap& map, int x, int y, uint64_t& mbarrier) {
     asm volatile(
         "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint "
-        "[%0], [%1, {%3, %4}], [%2], %5;"  // reported: proxy fence, product under way, shared race
-        ::"r"(shared_address(to)),
-        "l"(&map), "r"(shared_address(&mbarrier)), "r"(x), "r"(y), "l"(0ull)
+        "[%0], [%1, {%3, %4}], [%2], %5;" ::"r"(shared_address(to)),
+        "l"(&map), "r"(shared_address(&mbarrier)), "r"(x), "r"(y),
+        "l"(0ull)  // reported: proxy fence, product under way, shared race
         : "memory");
 }
 
@@ -101,21 +98,22 @@ template <int transposed_a = 0, int transposed_b = 0, int sign_a = 1, int sign_b
 __device__ void multiply(float (&d)[32], uint64_t a, uint64_t b, bool add) {
     asm volatile(
         "{\n.reg .pred add;\nsetp.ne.b32 add, %34, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 " REGISTERS_32  // reported: wgmma fence
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 " REGISTERS_32
         ", %32, %33, add, %35, %36, %37, %38;\n}"
         : INOUT_32(d)
-        : "l"(a), "l"(b), "r"(int(add)), "n"(sign_a), "n"(sign_b), "n"(transposed_a),
-          "n"(transposed_b));
+        : "l"(a), "l"(b), "r"(int(add)), "n"(sign_a),  // reported: uninitialised shared read
+          "n"(sign_b), "n"(transposed_a), "n"(transposed_b));
 }
 
 // With A in registers.
 __device__ void multiply(float (&d)[32], const uint32_t (&a)[4], uint64_t b, bool add) {
     asm volatile(
         "{\n.reg .pred add;\nsetp.ne.b32 add, %37, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 " REGISTERS_32  // reported: wgmma fence
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 " REGISTERS_32
         ", {%32, %33, %34, %35}, %36, add, 1, 1, 0;\n}"
         : INOUT_32(d)
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(int(add)));
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b),
+          "r"(int(add)));  // reported: proxy fence, wgmma fence
 }
 
 __device__ uint64_t descriptor(const void* start, uint32_t leading, uint32_t stride, uint64_t swizzle) {
@@ -126,9 +124,10 @@ __device__ uint64_t descriptor(const void* start, uint32_t leading, uint32_t str
 // D, a row of 64 columns after the other, from the registers of a warpgroup.
 __device__ void store(const float (&d)[32], uint32_t* out) {
     const int thread = int(threadIdx.x) % 128, row = thread / 32 * 16 + thread % 32 / 4;
-    for (int i = 0; i < 32; ++i)
-        out[(row + i / 2 % 2 * 8) * 64 + i / 4 * 8 + thread % 4 * 2 + i % 2] =
-            __float_as_uint(d[i]);  // reported: product under way
+    for (int i = 0; i < 32; ++i) {
+        uint32_t* own = out + (row + i / 2 % 2 * 8) * 64 + i / 4 * 8 + thread % 4 * 2 + i % 2;
+        *own = __float_as_uint(d[i]);  // reported: product under way
+    }
 }
 
 // ---- boxes of tensors
@@ -346,9 +345,9 @@ __global__ void bulk(const uint32_t* in, uint32_t* out) {
         mbarrier_arrive_expect(mbarrier, sizeof words);
         asm volatile(
             "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
-            "[%0], [%1], %2, [%3];"  // reported: proxy fence, copy under way
-            ::"r"(shared_address(words)),
-            "l"(in), "r"(uint32_t(sizeof words)), "r"(shared_address(&mbarrier))
+            "[%0], [%1], %2, [%3];" ::"r"(shared_address(words)),
+            "l"(in), "r"(uint32_t(sizeof words)),
+            "r"(shared_address(&mbarrier))  // reported: proxy fence, copy under way
             : "memory");
     }
     __syncthreads();

@@ -32,7 +32,7 @@ def values(halves: np.ndarray) -> np.ndarray:
 
 
 def swizzled(offset: np.ndarray, bits: int) -> np.ndarray:
-    """Bytes' offsets with their bits from 4 on changed by those from 7 on: CuTe's Swizzle<bits, 4, 3>."""
+    """Bytes' offsets, whose bits from 4 on those from 7 on change: CuTe's Swizzle<bits, 4, 3>."""
     return offset ^ (offset >> 7 & (1 << bits) - 1) << 4
 
 
@@ -209,7 +209,8 @@ def product_input(rng) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     a, b = random_bf16(rng, (64, 16)), random_bf16(rng, (64, 16))
     image = np.zeros(1024, np.uint16)
     image[canonical(False, 0, 128, 256) // 2] = b
-    return a, b, np.concatenate([a.ravel().view(np.uint32), image.view(np.uint32), [1]]).astype(np.uint32)
+    words = np.concatenate([x.ravel().view(np.uint32) for x in (a, image)])
+    return a, b, np.append(words, np.uint32(1))
 
 
 @pytest.mark.parametrize("order", [0, 1])
@@ -251,13 +252,13 @@ def test_a_pipeline(emulate, rng, order):
 @pytest.mark.parametrize(
     ("mistake", "kind"),
     [
-        ("without_full_wait", "copy under way"),
+        ("without_full_wait", "uninitialised shared read"),
         ("without_empty_wait", "mbarrier"),
         ("without_product_wait", "product under way"),
         ("with_early_release", "product under way"),
         ("without_commit", "product under way"),
         ("of_the_wrong_phase", "deadlock"),
-        ("that_waits_for_the_phase_before", "copy under way"),
+        ("that_waits_for_the_phase_before", "uninitialised shared read"),
         ("of_too_many_bytes", "deadlock"),
         ("of_too_few_bytes", "deadlock"),
         ("without_init_fence", "proxy fence"),
@@ -266,7 +267,8 @@ def test_a_pipeline(emulate, rng, order):
 )
 @pytest.mark.parametrize("order", [0, 1])
 def test_a_mistake_in_a_pipeline_is_reported(emulate, rng, mistake, kind, order):
-    emulate.assert_reported(f"pipeline_{mistake}", kind, random_bf16(rng, (128, 320)).view(np.uint32), order)
+    words = random_bf16(rng, (128, 320)).view(np.uint32)
+    emulate.assert_reported(f"pipeline_{mistake}", kind, words, order)
 
 
 # ---- the rest

@@ -94,8 +94,9 @@ class Emulation:
 
     def nvcc_flags(self) -> list[str]:
         flags = ["-std=c++17", "-lineinfo", "--expt-relaxed-constexpr"]
-        target = f"-gencode=arch=compute_{self.arch},code=compute_{self.arch}"  # -arch=compute_90a: 90 too
-        return [*flags, target, "-Xcompiler=-fPIC,-fvisibility=hidden"]
+        ptx = f"compute_{self.arch}"
+        flags.append(f"-gencode=arch={ptx},code={ptx}")  # -arch=compute_90a would ask for 90 too
+        return [*flags, "-Xcompiler=-fPIC,-fvisibility=hidden"]
 
     def device_object(self, source: Path, target: Path) -> None:
         ptx, translated = target.with_suffix(".ptx"), target.with_suffix(".cpp")
@@ -108,7 +109,8 @@ class Emulation:
 
     def emulator_flags(self) -> list[str]:
         strict = ["-fno-strict-aliasing", "-fwrapv", "-ffp-contract=off"]
-        return ["-O1", "-march=native", "-w", *strict, f"-DEMULATOR_ARCH={re.sub('[a-z]', '', self.arch)}", f"-I{PTX}"]
+        number = re.sub("[a-z]", "", self.arch)
+        return ["-O1", "-march=native", "-w", *strict, f"-DEMULATOR_ARCH={number}", f"-I{PTX}"]
 
     def toolkit(self) -> Path:
         """The folder of the CUDA toolkit, which nvcc tells (on PATH it may be a link or a script)."""

@@ -224,6 +224,7 @@ struct Thread {
     std::vector<ProductOfThread> products;
     std::vector<Accumulator> accumulators;
     u32 most_registers;  // from setmaxnreg; 0 if there was none
+    int registers_site;
 
     Access access() const { return {index + 1, barriers, time}; }
     View view() const { return {index + 1, barriers, seen.data()}; }

@@ -254,12 +254,12 @@ class Runner {
             if (t.most_registers && (!most || t.most_registers > most->most_registers)) most = &t;
             const Thread& first = threads_[t.index / 128 * 128];
             if (t.most_registers != first.most_registers)
-                report(t, t.most_registers ? t.site : first.site, "registers",
+                report(t, t.most_registers ? t.registers_site : first.registers_site, "registers",
                        "not all warps of a warpgroup ask for them");
         }
         if (most && sum > at_launch * block_.threads)
-            report(*most, most->site, "registers", "the warps ask for %u in all, the block has %u", sum,
-                   at_launch * block_.threads);
+            report(*most, most->registers_site, "registers",
+                   "the warps ask for %u in all, the block has %u", sum, at_launch * block_.threads);
     }
 
     static const char* name_of(State state) {
@@ -358,6 +358,7 @@ void limit_registers(Thread& t, u32 count, int site) {
     };
     join<Limit>(t, ~0u, site);
     t.most_registers = count;
+    t.registers_site = site;
 }
 
 void join_warp_operation(Thread& t, const WarpOperation& operation, int site) {

@@ -31,7 +31,13 @@ from statements import (
     variable,
 )
 
-TRANSLATIONS_OF = (arithmetic, control, conversion, hopper, memory)  # they enter themselves when imported
+TRANSLATIONS_OF = (
+    arithmetic,
+    control,
+    conversion,
+    hopper,
+    memory,
+)  # they enter themselves when imported
 
 PROLOGUE = """#include "memory.h"
 #include "warp.h"
