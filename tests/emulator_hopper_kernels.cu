@@ -43,14 +43,6 @@ __device__ void mbarrier_wait(uint64_t& mbarrier, uint32_t parity) {
         : "memory");
 }
 
-__device__ void copy_bulk(void* to, const void* from, uint32_t bytes, uint64_t& mbarrier) {
-    asm volatile(
-        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-            shared_address(to)),
-        "l"(from), "r"(bytes), "r"(shared_address(&mbarrier))
-        : "memory");
-}
-
 #define COPY_BOX(rank, coordinates, ...)                                                               \
     asm volatile("cp.async.bulk.tensor." #rank                                                         \
                  "d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {" coordinates \
@@ -114,6 +106,28 @@ __device__ void multiply(float (&d)[32], const uint32_t (&a)[4], uint64_t b, boo
         : INOUT_32(d)
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b),
           "r"(int(add)));  // reported: proxy fence, wgmma fence
+}
+
+#define TEN(i)                                                                                       \
+    "%" #i "0, %" #i "1, %" #i "2, %" #i "3, %" #i "4, %" #i "5, %" #i "6, %" #i "7, %" #i "8, %" #i \
+    "9, "
+#define INOUT_64(d, i) INOUT_32((d + i)), INOUT_32((d + i + 32))
+
+// D = A B, 64 x 8 and 64 x 256; B is transposed in the latter.
+__device__ void multiply_narrow(float (&d)[4], uint64_t a, uint64_t b) {
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%0, %1, %2, %3}, %4, %5, 0, 1, 1, 0, 0;"
+        : INOUT_4(d, 0)
+        : "l"(a), "l"(b));
+}
+
+__device__ void multiply_wide(float (&d)[128], uint64_t a, uint64_t b) {
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, "
+        "%9, " TEN(1) TEN(2) TEN(3) TEN(4) TEN(5) TEN(6) TEN(7) TEN(8) TEN(9) TEN(10)
+            TEN(11) "%120, %121, %122, %123, %124, %125, %126, %127}, %128, %129, 0, 1, 1, 0, 1;"
+        : INOUT_64(d, 0), INOUT_64(d, 64)
+        : "l"(a), "l"(b));
 }
 
 __device__ uint64_t descriptor(const void* start, uint32_t leading, uint32_t stride, uint64_t swizzle) {
@@ -228,6 +242,8 @@ enum Mistake {
     no_commit,
     wrong_phase,
     phase_before,
+    one_releases,
+    no_wait_at_all,
     too_many_bytes,
     too_few_bytes,
     no_init_fence,
@@ -263,54 +279,82 @@ __global__ void product_of_registers(const uint32_t* in, uint32_t* out) {
     if (mistake == early_release) b[threadIdx.x] = 0;  // reported: shared race
 }
 
-// ---- a pipeline: a warp copies what a warpgroup multiplies
+// A, 64 x 16, and B, 8 x 16 and then, 128 bytes of swizzle at a time, 16 x 256.
+__global__ void products_of_other_shapes(const uint32_t* in, uint32_t* out) {
+    __shared__ __align__(1024) uint32_t a[512], narrow[64], wide[2048];
+    for (int i = int(threadIdx.x); i < 2048; i += 128) {
+        if (i < 512) a[i] = in[i];
+        if (i < 64) narrow[i] = in[512 + i];
+        wide[i] = in[576 + i];
+    }
+    fence_shared_for_async();
+    __syncthreads();
+    float few[4], many[128];
+    fence_registers();
+    multiply_narrow(few, descriptor(a, 128, 256, 0), descriptor(narrow, 128, 256, 0));
+    multiply_wide(many, descriptor(a, 128, 256, 0), descriptor(wide, 2048, 1024, 1));
+    commit_products();
+    wait_for_products<0>();
+    const int row = int(threadIdx.x) / 32 * 16 + int(threadIdx.x) % 32 / 4,
+              column = int(threadIdx.x) % 4 * 2;
+#pragma unroll  // or else the sums go to local memory, before they are waited for
+    for (int i = 0; i < 128; ++i) {
+        const int at = row + i / 2 % 2 * 8;
+        if (i < 4) out[at * 8 + column + i % 2] = __float_as_uint(few[i]);
+        out[512 + at * 256 + i / 4 * 8 + column + i % 2] = __float_as_uint(many[i]);
+    }
+}
 
-constexpr int kStages = 2, kSteps = 5;
+// ---- a pipeline: a warp copies what two warpgroups multiply
+
+constexpr int kStages = 2, kSteps = 5, kGroups = 2;
 constexpr uint32_t kTileBytes = 64 * 64 * 2;
 
-// C, 64 x 64, is A, 64 x 320, times B, 64 x 320, transposed; both lie with the depth innermost.
+// C, 128 x 64, is A, 128 x 320, times B, 64 x 320, transposed; both lie with the depth innermost.
 template <Mistake mistake>
-__global__ void __launch_bounds__(160)
-    pipeline(const __grid_constant__ CUtensorMap map_a, const __grid_constant__ CUtensorMap map_b,
-             uint32_t* out) {
-    __shared__ __align__(1024) uint8_t tiles[kStages][2][kTileBytes];
+__global__ void __launch_bounds__(288)
+    pipeline(const __grid_constant__ CUtensorMap map, uint32_t* out) {
+    __shared__ __align__(1024) uint8_t tiles[kStages][kGroups + 1][kTileBytes];
     __shared__ uint64_t full[kStages], empty[kStages];
-    if (threadIdx.x == 128) {
+    const int group = int(threadIdx.x) / 128;
+    const bool copies = threadIdx.x == 128 * kGroups;
+    if (copies) {
         for (int s = 0; s < kStages; ++s) {
             mbarrier_init(full[s], 1);
-            mbarrier_init(empty[s], 4);
+            mbarrier_init(empty[s], 4 * kGroups);
         }
         if (mistake != no_init_fence) fence_mbarrier_init();
     }
     if (mistake != no_init_barrier) __syncthreads();
-    if (threadIdx.x >= 128) {
-        for (int i = 0; i < kSteps && threadIdx.x == 128; ++i) {
+    if (group == kGroups) {
+        for (int i = 0; i < kSteps && copies; ++i) {
             const int s = i % kStages;
-            if (mistake != no_empty_wait)
-                mbarrier_wait(empty[s], uint32_t(i / kStages % 2) ^ (mistake != wrong_phase));
-            const uint32_t wrong = (mistake == too_many_bytes) - (mistake == too_few_bytes);
-            mbarrier_arrive_expect(full[s], 2 * kTileBytes + 16 * wrong);
-            copy_box(tiles[s][0], map_a, 64 * i, 0, full[s]);
-            copy_box(tiles[s][1], map_b, 64 * i, 0, full[s]);
+            const uint32_t parity = uint32_t(i / kStages % 2) ^ (mistake != wrong_phase);
+            if (mistake != no_empty_wait) mbarrier_wait(empty[s], parity);
+            const int wrong = (mistake == too_many_bytes) - (mistake == too_few_bytes);
+            mbarrier_arrive_expect(full[s], uint32_t(int(sizeof tiles[s]) + 16 * wrong));
+            for (int j = 0; j <= kGroups; ++j) copy_box(tiles[s][j], map, 64 * i, 64 * j, full[s]);
         }
         return;
     }
     float d[32];
     for (int i = 0; i < kSteps; ++i) {
         const int s = i % kStages;
-        const uint32_t parity = uint32_t(i / kStages % 2);
-        if (mistake != no_full_wait) mbarrier_wait(full[s], parity ^ (mistake == phase_before));
+        const uint32_t parity = uint32_t(i / kStages % 2) ^ (mistake == phase_before);
+        if (mistake != no_full_wait) mbarrier_wait(full[s], parity);
         fence_registers();
         for (int k = 0; k < 4; ++k)
-            multiply(d, descriptor(tiles[s][0] + 32 * k, 0, 1024, 1),
-                     descriptor(tiles[s][1] + 32 * k, 0, 1024, 1), i + k > 0);
+            multiply(d, descriptor(tiles[s][group] + 32 * k, 0, 1024, 1),
+                     descriptor(tiles[s][kGroups] + 32 * k, 0, 1024, 1), i + k > 0);
         if (mistake != no_commit) commit_products();
         const int last = mistake == early_release ? i : i - 1;
         if (mistake != early_release && mistake != no_product_wait) wait_for_products<1>();
-        if (last >= 0 && threadIdx.x % 32 == 0) mbarrier_arrive(empty[last % kStages]);
+        const bool releases = mistake != one_releases || threadIdx.x < 128;
+        if (last >= 0 && releases && threadIdx.x % 32 == 0)
+            mbarrier_arrive(empty[last % kStages], mistake == one_releases ? 2 : 1);
     }
     if (mistake != no_product_wait) wait_for_products<0>();
-    store(d, out);
+    store(d, out + group * 64 * 64);
 }
 
 template <Mistake mistake>
@@ -320,13 +364,13 @@ void launch_pipeline(const uint32_t* in, uint32_t* out, const uint32_t*) {
                        CU_TENSOR_MAP_SWIZZLE_128B,
                        0,
                        0,
-                       {320, 64},
+                       {320, 192},
                        {640},
                        {64, 64},
                        {1, 1},
                        {},
                        {}};
-    pipeline<mistake><<<1, 160>>>(encode(r, in), encode(r, in + 64 * 160), out);
+    pipeline<mistake><<<1, 288>>>(encode(r, in), out);
 }
 
 // ---- the rest
@@ -460,21 +504,24 @@ const std::vector<Case> kCases = {
     of("product_by_three_warps", product_of_registers<three_warps>, 128, 64 * 64),
     of("product_overwritten", product_of_registers<overwrite>, 128, 64 * 64),
     of("product_without_barrier_behind", product_of_registers<early_release>, 128, 64 * 64),
-    {"pipeline", 64 * 64, launch_pipeline<none>},
-    {"pipeline_without_full_wait", 64 * 64, launch_pipeline<no_full_wait>},
-    {"pipeline_without_empty_wait", 64 * 64, launch_pipeline<no_empty_wait>},
-    {"pipeline_without_product_wait", 64 * 64, launch_pipeline<no_product_wait>},
-    {"pipeline_with_early_release", 64 * 64, launch_pipeline<early_release>},
-    {"pipeline_without_commit", 64 * 64, launch_pipeline<no_commit>},
-    {"pipeline_of_the_wrong_phase", 64 * 64, launch_pipeline<wrong_phase>},
-    {"pipeline_that_waits_for_the_phase_before", 64 * 64, launch_pipeline<phase_before>},
-    {"pipeline_of_too_many_bytes", 64 * 64, launch_pipeline<too_many_bytes>},
-    {"pipeline_of_too_few_bytes", 64 * 64, launch_pipeline<too_few_bytes>},
-    {"pipeline_without_init_fence", 64 * 64, launch_pipeline<no_init_fence>},
-    {"pipeline_without_init_barrier", 64 * 64, launch_pipeline<no_init_barrier>},
+    of("products_of_other_shapes", products_of_other_shapes, 128, 64 * 264),
+    {"pipeline", 128 * 64, launch_pipeline<none>},
+    {"pipeline_without_full_wait", 128 * 64, launch_pipeline<no_full_wait>},
+    {"pipeline_without_empty_wait", 128 * 64, launch_pipeline<no_empty_wait>},
+    {"pipeline_without_product_wait", 128 * 64, launch_pipeline<no_product_wait>},
+    {"pipeline_with_early_release", 128 * 64, launch_pipeline<early_release>},
+    {"pipeline_that_one_group_releases", 128 * 64, launch_pipeline<one_releases>},
+    {"pipeline_without_commit", 128 * 64, launch_pipeline<no_commit>},
+    {"pipeline_of_the_wrong_phase", 128 * 64, launch_pipeline<wrong_phase>},
+    {"pipeline_that_waits_for_the_phase_before", 128 * 64, launch_pipeline<phase_before>},
+    {"pipeline_of_too_many_bytes", 128 * 64, launch_pipeline<too_many_bytes>},
+    {"pipeline_of_too_few_bytes", 128 * 64, launch_pipeline<too_few_bytes>},
+    {"pipeline_without_init_fence", 128 * 64, launch_pipeline<no_init_fence>},
+    {"pipeline_without_init_barrier", 128 * 64, launch_pipeline<no_init_barrier>},
     of("bulk", bulk<none>, 256, 256),
     of("bulk_without_proxy_fence", bulk<no_proxy_fence>, 256, 256),
     of("bulk_without_wait", bulk<no_full_wait>, 256, 256),
+    of("bulk_without_any_wait", bulk<no_wait_at_all>, 256, 256),
     of("bulk_unwaited", bulk<unwaited_copy>, 256, 256),
     of("rounds", rounds, 64, 64),
     of("too_many_arrivals", too_many_arrivals, 32, 32),

@@ -221,6 +221,20 @@ def test_a_product_of_registers(emulate, rng, order):
     np.testing.assert_allclose(floats(got).reshape(64, 64), want, rtol=2e-6, atol=1e-5)
 
 
+def test_products_of_other_shapes(emulate, rng):
+    a, narrow, wide = (random_bf16(rng, (rows, 16)) for rows in (64, 8, 256))
+    images = np.zeros(1024, np.uint16), np.zeros(128, np.uint16), np.zeros(4096, np.uint16)
+    images[0][canonical(False, 0, 128, 256) // 2] = a
+    images[1][canonical(False, 0, 128, 256)[:8] // 2] = narrow
+    for i in range(4):  # leading: from 64 columns to the next
+        offsets = 2048 * i + swizzled(canonical(True, 3, 0, 1024), 3)
+        images[2][offsets // 2] = wide[64 * i : 64 * i + 64]
+    got = floats(emulate.computed("products_of_other_shapes", np.concatenate(images).view(np.uint32)))
+    for values_got, b in ((got[:512], narrow), (got[512:], wide)):
+        want = values(a) @ values(b).T
+        np.testing.assert_allclose(values_got.reshape(want.shape), want, rtol=2e-7, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("kernel", "kind"),
     [
@@ -243,10 +257,10 @@ def test_a_mistake_with_a_product_is_reported(emulate, rng, kernel, kind, order)
 
 @pytest.mark.parametrize("order", [0, 1, 2, 3])
 def test_a_pipeline(emulate, rng, order):
-    a, b = random_bf16(rng, (64, 320)), random_bf16(rng, (64, 320))
+    a, b = random_bf16(rng, (128, 320)), random_bf16(rng, (64, 320))
     got = emulate.computed("pipeline", np.concatenate([a, b]).view(np.uint32), order)
     want = values(a) @ values(b).T
-    np.testing.assert_allclose(floats(got).reshape(64, 64), want, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(floats(got).reshape(128, 64), want, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -256,6 +270,7 @@ def test_a_pipeline(emulate, rng, order):
         ("without_empty_wait", "mbarrier"),
         ("without_product_wait", "product under way"),
         ("with_early_release", "product under way"),
+        ("that_one_group_releases", "shared race"),
         ("without_commit", "product under way"),
         ("of_the_wrong_phase", "deadlock"),
         ("that_waits_for_the_phase_before", "uninitialised shared read"),
@@ -267,7 +282,7 @@ def test_a_pipeline(emulate, rng, order):
 )
 @pytest.mark.parametrize("order", [0, 1])
 def test_a_mistake_in_a_pipeline_is_reported(emulate, rng, mistake, kind, order):
-    words = random_bf16(rng, (128, 320)).view(np.uint32)
+    words = random_bf16(rng, (192, 320)).view(np.uint32)
     emulate.assert_reported(f"pipeline_{mistake}", kind, words, order)
 
 
@@ -292,6 +307,7 @@ def test_nothing_is_reported_without_a_mistake(emulate, rng, kernel, order):
     [
         ("bulk_without_proxy_fence", "proxy fence"),
         ("bulk_without_wait", "shared race"),
+        ("bulk_without_any_wait", "copy under way"),
         ("bulk_unwaited", "copy under way"),
         ("too_many_arrivals", "mbarrier"),
         ("not_initialised", "mbarrier"),
@@ -303,3 +319,23 @@ def test_nothing_is_reported_without_a_mistake(emulate, rng, kernel, order):
 @pytest.mark.parametrize("order", [0, 1])
 def test_a_mistake_is_reported_with_its_line(emulate, rng, kernel, kind, order):
     emulate.assert_reported(kernel, kind, rng.integers(0, 1000, 384).astype(np.uint32), order)
+
+
+def test_calls_that_order_are_found_to_be_deleted():
+    import emulate_cuda
+
+    calls = """
+    __syncthreads();
+    wait_for_copies<1>();  // of the stage before
+        mbarrier_wait(full[stage], phase);
+    wait_for_products<0>();
+    fence_shared_for_async();
+"""
+    others = """
+__device__ void mbarrier_wait(uint64_t& mbarrier, uint32_t parity) {
+    // mbarrier_wait(full, 0);
+    if (first) mbarrier_wait(empty[stage], 1);
+    mbarrier_arrive(empty[stage]);
+"""
+    found = [m.group() for m in emulate_cuda.BARRIER.finditer(calls + others)]
+    assert found == calls.strip("\n").split("\n")

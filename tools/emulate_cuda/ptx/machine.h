@@ -5,31 +5,18 @@
 // a time.
 #pragma once
 
-#include <cstdint>
 #include <map>
 #include <vector>
 
-namespace emulator {
+#include "asynchronous.h"
+#include "order.h"
+#include "types.h"
 
-// PTX's own names for its types; a predicate is a bool.
-using u8 = uint8_t;
-using u16 = uint16_t;
-using u32 = uint32_t;
-using u64 = uint64_t;
-using s8 = int8_t;
-using s16 = int16_t;
-using s32 = int32_t;
-using s64 = int64_t;
-using f32 = float;
-using f64 = double;
-__extension__ using u128 = unsigned __int128;
-__extension__ using s128 = __int128;
+namespace emulator {
 
 constexpr u32 kWarpSize = 32;
 constexpr u32 kNotANumber = 0x7fc0dead;  // what memory holds before it is written
 
-struct Block;
-struct Thread;
 struct Warp;
 
 // A statement of PTX and the line of CUDA C++ that it comes from.
@@ -67,34 +54,6 @@ struct VariableEntry {
     VariableEntry(const char* name, void* data, u32 bytes);
 };
 
-// A vector clock: of every actor of a block the time before which all that it did is known. Actors are
-// its threads, its warps' asynchronous products, and its mbarriers, in whose name bulk copies write.
-using Clock = std::vector<u32>;
-constexpr u32 kMostMbarriers = 64;
-
-// What a thread, or a warp as a whole, knows to have happened.
-struct View {
-    u32 actor;  // who looks, as an Access names it; 0 for a warp
-    u32 barriers;
-    const u32* seen;  // its clock
-};
-
-// Who used memory, and when. Of two uses the earlier one is ordered before the later if one thread made
-// both, if a barrier of their block lies between them, or if the later one's clock knows of it: by way
-// of
-// __syncwarp, barriers of some threads, and mbarriers.
-struct Access {
-    u32 actor;     // its number + 1, or 0: nobody yet
-    u32 barriers;  // of the whole block; those that are no threads pass none
-    u32 time;
-
-    bool ordered_before(const View& view) const {
-        return actor == 0 || actor == view.actor || barriers < view.barriers ||
-               time < view.seen[actor - 1];
-    }
-};
-constexpr u32 kNoBarriers = ~0u;
-
 // What is known about a byte of shared memory.
 struct SharedByte {
     Access write, read, other_read;  // the last two reads that are not ordered
@@ -105,86 +64,6 @@ struct SharedByte {
 struct AsyncCopy {
     u32 to, bytes;
     u8 data[16];
-};
-
-// A bulk copy, whose data arrive when the mbarrier's phase is waited for and waits for nothing else.
-struct BulkCopy {
-    struct Piece {
-        u32 to;
-        u8 data[16];
-    };
-    std::vector<Piece> pieces;
-    u32 thread;
-    int site;
-
-    u32 bytes() const { return u32(pieces.size()) * 16; }
-};
-
-struct Mbarrier {
-    u32 actor;           // its number among the actors
-    u32 count, pending;  // arrivals that a phase takes, and that the current one lacks
-    s64 transactions;    // bytes that the current phase still expects
-    u32 phase;           // how many are complete
-    Access init;
-    Clock arrived, complete;  // what is known to those who arrived, and at the end of the last phase
-    std::vector<BulkCopy> copies;
-
-    bool passed(u64 phase_or_parity, bool is_parity) const {
-        return is_parity ? phase % 2 != phase_or_parity % 2 : phase > phase_or_parity;
-    }
-};
-
-// A barrier of some threads of a block.
-struct NamedBarrier {
-    u32 wanted, arrived;
-    std::vector<Thread*> waiting;
-    Clock clock;
-};
-
-// A fence.proxy.async, or one for the initialisation of mbarriers alone.
-struct ProxyFence {
-    Access access;
-    bool of_mbarriers;
-};
-
-// A register of 32 bits that wgmma reads or writes, with what is known about it (wgmma.h).
-struct Register {
-    u32 bits, tag;
-};
-
-// Where the accumulator of a product is kept until it was waited for.
-struct Accumulator {
-    f32 value;
-    u32 product;       // the last one that adds to it
-    u16 index, count;  // in its product
-};
-
-// A wgmma, as all warps of a warpgroup have issued it.
-struct Product {
-    u64 a, b;  // descriptors
-    u32 columns;
-    bool a_in_registers, add, transposed_a, transposed_b;
-    s32 sign;
-    int site;
-    u32 warps;  // that have issued it, a bit each
-
-    bool operator==(const Product& other) const;
-};
-
-// What a thread brings to it.
-struct ProductOfThread {
-    u32 a[4];
-    u32 first_accumulator;
-};
-
-struct Warpgroup {
-    std::vector<Product> products;
-};
-
-// A warp's part in the products of its warpgroup, which are numbered from 1.
-struct WarpProducts {
-    u32 issued, retired;
-    std::vector<u32> groups;  // the last product of each that is under way
 };
 
 // What a thread brings to an operation of its warp (warp.h).
@@ -283,20 +162,6 @@ void limit_registers(Thread&, u32 count, int site);
 // Runs a grid; returns an error of the CUDA runtime.
 int run_grid(const Kernel&, Dimensions grid, Dimensions block, void** arguments, u64 shared_bytes);
 
-// ---- order.cpp
-
-// Whoever acquires the clock knows what the thread knows and did.
-void release(Thread&, Clock&);
-void acquire(Thread&, const Clock&);
-void join(Clock&, const Clock&);
-// Orders what some threads did before what any of them does from now on.
-void synchronise(const std::vector<Thread*>&);
-// What all lanes of the thread's warp know; the clock is memory for it.
-View view_of_warp(const Thread&, Clock&);
-void fence_proxy(Thread&, bool of_mbarriers);
-// Whether a fence of its own thread lies between an access and the one who looks.
-bool fenced(const Block&, const Access&, bool of_mbarrier, const View&);
-
 // ---- shared_memory.cpp
 
 enum class Use { read, write, atomic };
@@ -317,45 +182,6 @@ void check_async_write(Thread&, u32 offset, int site);
 void copy_async(Thread&, u64 to, u64 from, u32 bytes, u32 from_bytes, int site);
 void commit_copies(Thread&);
 void wait_for_copies(Thread&, u32 groups_under_way);
-
-// ---- mbarrier.cpp
-
-void init_mbarrier(Thread&, u64 at, u32 count, int site);
-void invalidate_mbarrier(Thread&, u64 at, int site);
-// Returns the phase, as state.
-u64 arrive_at_mbarrier(Thread&, u64 at, u32 count, int site);
-void expect_transactions(Thread&, u64 at, u32 bytes, int site);
-// mbarrier.test_wait and try_wait: may others run before it fails.
-bool test_mbarrier(Thread&, u64 at, u64 phase_or_parity, bool is_parity, int site);
-// Whether the phase that a thread waits for is complete, after the copies to it have arrived.
-bool mbarrier_passed(Thread&);
-void start_bulk_copy(Thread&, u64 mbarrier, BulkCopy&&);
-void copy_bulk(Thread&, u64 to, u64 from, u32 bytes, u64 mbarrier, int site);
-// Reports copies that nobody waited for when the block ends.
-void check_mbarriers_at_end(Block&);
-
-// ---- tensor_map.cpp
-
-void copy_tensor(Thread&, u64 to, u64 map, u32 rank, const s32* coordinates, u64 mbarrier, int site);
-
-// ---- wgmma.cpp
-
-// What a thread brings: the product, its accumulators, columns / 2 in number, and its part of A.
-struct ProductInput {
-    Product product;
-    const Register *d, *a;
-};
-// Returns the number of the first accumulator of those that now take the place of the registers.
-u32 issue_product(Thread&, const ProductInput&, int site);
-void commit_products(Thread&, int site);
-void wait_for_products(Thread&, u32 groups_under_way, int site);
-void fence_registers(Thread&, int site);
-u32 accumulator(Thread&, u32 tag, int site);
-void check_overwriting(Thread&, u32 tag, int site);
-// Reports writes to 16 bytes of shared memory that products may still read.
-void check_products(Thread&, u32 offset, int site);
-// Reports products that some warps did not take part in.
-void check_products_at_end(Block&);
 
 // ---- device_memory.cpp
 

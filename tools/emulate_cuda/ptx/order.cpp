@@ -46,9 +46,12 @@ void fence_proxy(Thread& t, bool of_mbarriers) {
 
 bool fenced(const Block& block, const Access& access, bool of_mbarrier, const View& view) {
     if (access.actor == 0 || access.actor > block.threads) return true;  // no generic access
-    for (const ProxyFence& fence : block.all_threads[access.actor - 1].proxy_fences)
-        if (fence.access.time >= access.time && (of_mbarrier || !fence.of_mbarriers))
-            return fence.access.ordered_before(view);  // the first one; later ones know no more
+    const auto& fences = block.all_threads[access.actor - 1].proxy_fences;
+    auto fence = std::lower_bound(fences.begin(), fences.end(), access.time,
+                                  [](const ProxyFence& f, u32 time) { return f.access.time < time; });
+    for (; fence != fences.end(); ++fence)
+        if (of_mbarrier || !fence->of_mbarriers)
+            return fence->access.ordered_before(view);  // later ones are known to fewer
     return false;
 }
 
