@@ -237,7 +237,9 @@ def main() -> int:
         "--work", type=Path, default=ROOT / "build" / "emulate_cuda", help="build folder"
     )
     parser.add_argument(
-        "--arch", default="80", help="compute capability of the PTX, 75 or newer (default %(default)s)"
+        "--arch",
+        default="80",
+        help="compute capability of the PTX, 75 or newer, 90a for Hopper's own (default %(default)s)",
     )
     parser.add_argument(
         "--seeds", default="0,1", help="orders of warps and blocks (default %(default)s)"
