@@ -6,12 +6,13 @@ The kernels are in emulator_hopper_kernels.cu, which is compiled here. Skipped a
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.emulated import Emulated, bf16, floats, needs_emulator
+from tests.emulated import TOOL, Emulated, bf16, floats, needs_emulator
 
 SOURCE = Path(__file__).with_name("emulator_hopper_kernels.cu")
 
@@ -339,3 +340,27 @@ __device__ void mbarrier_wait(uint64_t& mbarrier, uint32_t parity) {
 """
     found = [m.group() for m in emulate_cuda.BARRIER.finditer(calls + others)]
     assert found == calls.strip("\n").split("\n")
+
+
+@pytest.mark.parametrize(
+    "instruction",
+    [
+        "mapa.shared::cluster.u32 %r1, %r1, 1;",
+        "barrier.cluster.arrive.aligned;",
+        "cp.async.bulk.tensor.1d.shared::cluster.global.mbarrier::complete_tx::bytes"
+        ".multicast::cluster [%r1], [%rd1, {%r1}], [%r1], %rs1;",
+    ],
+)
+def test_clusters_are_refused(tmp_path, instruction):
+    registers = ".reg .b16 %rs<2>; .reg .b32 %r<2>; .reg .b64 %rd<2>;"
+    source = tmp_path / "kernel.ptx"
+    source.write_text(f".visible .entry kernel()\n{{ {registers}\n{instruction}\nret; }}\n")
+    translate = [
+        sys.executable,
+        TOOL.with_suffix("") / "ptx" / "translate.py",
+        source,
+        tmp_path / "out",
+    ]
+    done = subprocess.run(translate, capture_output=True, text=True)
+    want = f"kernel.ptx:3: not supported (clusters of more than one block): {instruction[:-1]}"
+    assert done.returncode == 1 and done.stderr.strip() == want
