@@ -10,6 +10,7 @@ from alexnet_raw.layers import Layer, Shape
 from alexnet_raw.layers.data import Data
 from alexnet_raw.memory import Slot
 from alexnet_raw.net_spec import NetSpec
+from alexnet_raw.neuron import IDENT, Neuron
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Turn:
     layer: Layer
     cost: Layer | None  # the one above, where the layer computes the gradient of both (fused)
     dout: Slot | None  # None: a cost, or fused with one
+    neuron: Neuron  # what dout has yet to go through
     routes: tuple[Route | None, ...]  # of the inputs' gradients; None: nobody wants it
     scratch: dict[str, Slot]
 
@@ -49,6 +51,21 @@ def plan_backward(
     """
     gpus, fused = spec.places(), spec.fused_costs()
     begun: set[str] = set()  # layers whose gradient holds something
+    passed: set[str] = set()  # those of them whose gradient is before their neuron already
+
+    def neuron_below(layer: Layer, name: str) -> Neuron:
+        """That of layer `name`, if `layer` can go through it in the same pass."""
+        source = spec[name]
+        in_one_pass = (
+            layer.goes_below
+            and source.takes_dz
+            and spec.readers(name) == [layer]
+            and gpus[name] == gpus[layer.name]
+        )
+        if not in_one_pass:
+            return IDENT
+        passed.add(name)
+        return source.neuron
 
     def route(layer: Layer, i: int) -> Route | None:
         name = layer.inputs[i]
@@ -64,6 +81,7 @@ def plan_backward(
             first=first,
             in_place=layer.can_accumulate,
             half=source.half_backward and gpus[name] != gpus[layer.name],
+            below=neuron_below(layer, name),
         )
 
     turns = []
@@ -77,5 +95,6 @@ def plan_backward(
         dout = None if layer.is_cost or cost else gradient_slot(layer.name, shapes, places)
         routes = tuple(route(layer, i) for i in range(len(layer.inputs)))
         scratch = layer.backward_scratch([shapes[name] for name in layer.inputs])
-        turns.append(Turn(layer, cost, dout, routes, scratch_slots(layer, scratch, places)))
+        neuron = IDENT if layer.name in passed else layer.neuron
+        turns.append(Turn(layer, cost, dout, neuron, routes, scratch_slots(layer, scratch, places)))
     return turns

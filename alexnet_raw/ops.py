@@ -33,11 +33,13 @@ _EXPECTED = {
 # What each setting of any op must be; bindings check the values.
 _SETTINGS: dict[str, Any] = {
     **dict.fromkeys(("stride", "padding", "groups", "size", "start", "top", "left", "k"), Integral),
+    "norm_size": Integral,
     **dict.fromkeys(("seed", "layer", "step"), Integral),
     **dict.fromkeys(("scale", "power", "min_div", "keep", "stdev"), Real),
     **dict.fromkeys(("coeff", "least", "most"), Real),
     **dict.fromkeys(("accumulate", "inverted", "blocked", "center", "centred"), _BOOL),
-    **{"kind": str, "algorithm": str, "precision": str, "neuron": Neuron, "values": np.ndarray},
+    **{"kind": str, "algorithm": str, "precision": str, "values": np.ndarray},
+    **dict.fromkeys(("neuron", "below"), Neuron),
 }
 
 _OPTIONAL = ("bias", "targets", "given", "rounded")
@@ -613,6 +615,85 @@ def pool_backward(
         stride=stride,
         start=start,
         neuron=neuron,
+        accumulate=accumulate,
+    )
+
+
+# ---- lrn_pool: max pooling of normalised responses (paper, sections 3.3 and 3.4)
+
+
+def lrn_pool_forward(
+    out: Array,
+    inp: Array,
+    *,
+    norm_size: int,
+    scale: float,
+    power: float,
+    min_div: float,
+    size: int,
+    stride: int,
+    start: int = 0,
+    neuron: Neuron = IDENT,
+) -> None:
+    """`lrn_forward` and a `pool_forward` of kind "max" in one pass, to the same bits.
+
+    The normalised maps are never in memory. out (channels, outputs_y, outputs_x, images), inp
+    (channels, height, width, images); both float32, or both bfloat16, and then what is compared is
+    rounded first. norm_size, scale, power and min_div are settings of `lrn_forward` (windows slide),
+    the others of `pool_forward`.
+    """
+    _call(
+        "lrn_pool_forward",
+        {"out": out, "inp": inp},
+        norm_size=norm_size,
+        scale=scale,
+        power=power,
+        min_div=min_div,
+        size=size,
+        stride=stride,
+        start=start,
+        neuron=neuron,
+    )
+
+
+def lrn_pool_backward(
+    dinp: Array,
+    dout: Array,
+    inp: Array,
+    out: Array,
+    *,
+    norm_size: int,
+    scale: float,
+    power: float,
+    min_div: float,
+    size: int,
+    stride: int,
+    start: int = 0,
+    neuron: Neuron = IDENT,
+    below: Neuron = IDENT,
+    accumulate: bool = False,
+) -> None:
+    """dinp (+)= gradient of `lrn_pool_forward` with the same settings, which gave ``out``.
+
+    Neurons are ident or relu. All arrays are of one dtype. The bits are those of `pool_backward` and
+    `lrn_backward`, one after the other.
+
+    Args:
+        below: the neuron that gave inp = f(z), ident, relu or tanh: dinp is then the gradient of z.
+            ValueError together with ``accumulate``.
+    """
+    _call(
+        "lrn_pool_backward",
+        {"dinp": dinp, "dout": dout, "inp": inp, "out": out},
+        norm_size=norm_size,
+        scale=scale,
+        power=power,
+        min_div=min_div,
+        size=size,
+        stride=stride,
+        start=start,
+        neuron=neuron,
+        below=below,
         accumulate=accumulate,
     )
 

@@ -166,22 +166,6 @@ __device__ __forceinline__ void with_lanes(index_t count, F f) {
         f(count);
 }
 
-// was + result, where result is rounded first: never fused with the multiplication that made it. Adding
-// to a gradient in place then gives the bits of a separate addition.
-template <class V>
-__device__ __forceinline__ V add_rounded(V was, V result) {
-#ifdef ALEXNET_RAW_CUDA
-    return __fadd_rn(was, result);
-#else
-#if defined(__x86_64__)
-    asm("" : "+x"(result));
-#elif defined(__aarch64__)
-    asm("" : "+w"(result));
-#endif
-    return was + result;
-#endif
-}
-
 template <class V>  // of floats or of Indices
 __device__ __forceinline__ auto lane(V v, [[maybe_unused]] int i) {
     if constexpr (lane_count<V> == 1)
@@ -200,6 +184,59 @@ __device__ __forceinline__ V make_lanes(F f) {
         for (int i = 0; i < lane_count<V>; ++i) v[i] = f(i);
         return v;
     }
+}
+
+// The same number, which the compiler no longer sees to be a product: it is rounded, and not fused with
+// an addition that follows.
+template <class V>
+__device__ __forceinline__ V opaque(V v) {
+#if defined(__x86_64__) && !defined(ALEXNET_RAW_CUDA)
+    asm("" : "+x"(v));
+#elif defined(__aarch64__) && !defined(ALEXNET_RAW_CUDA)
+    asm("" : "+w"(v));
+#endif
+    return v;
+}
+
+// was + result, where result is rounded first: never fused with the multiplication that made it. Adding
+// to a gradient in place then gives the bits of a separate addition.
+template <class V>
+__device__ __forceinline__ V add_rounded(V was, V result) {
+#ifdef ALEXNET_RAW_CUDA
+    return __fadd_rn(was, result);
+#else
+    return was + opaque(result);
+#endif
+}
+
+// a * b, rounded first whatever is added to it: kernels that must agree to the bit cannot leave to the
+// compiler which products it fuses with additions.
+template <class V>
+__device__ __forceinline__ V multiply_rounded(V a, V b) {
+#ifdef ALEXNET_RAW_CUDA
+    return __fmul_rn(a, b);
+#else
+    return opaque(a * b);
+#endif
+}
+
+// a * b + c, rounded once where the machine can.
+template <class V>
+__device__ __forceinline__ V multiply_add(V a, V b, V c) {
+#ifdef ALEXNET_RAW_CUDA
+    return __fmaf_rn(a, b, c);
+#else
+#if defined(__AVX512F__)
+    if constexpr (lane_count<V> == 16) return V(_mm512_fmadd_ps(__m512(a), __m512(b), __m512(c)));
+#elif defined(__FMA__)
+    if constexpr (lane_count<V> == 8) return V(_mm256_fmadd_ps(__m256(a), __m256(b), __m256(c)));
+#endif
+#if defined(__FMA__) || defined(__aarch64__)
+    return make_lanes<V>([&](int i) { return __builtin_fmaf(lane(a, i), lane(b, i), lane(c, i)); });
+#else
+    return opaque(a * b) + c;
+#endif
+#endif
 }
 
 template <class V, class F>
