@@ -152,7 +152,7 @@ def test_gradients_go_through_neurons_below(on_cpus):
     net = make(norms_of_all_kinds(), "cpu,cpu")
     kinds = {turn.layer.name: turn.neuron.kind for turn in net._turns}
     assert {name: kinds[name] for name in ("conv1", "conv2", "conv3")} == {
-        "conv1": "ident",  # tanh is behind it
+        "conv1": "ident",
         "conv2": "relu",  # three layers read it, one of them elsewhere
         "conv3": "relu",  # two layers read it
     }

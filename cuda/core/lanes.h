@@ -265,23 +265,26 @@ __device__ __forceinline__ V sqrt_lanes(V v) {
 }
 
 // 1 / sqrt(v) for normal v > 0, to within 4e-7: an estimate and a Newton step cost far less than a root
-// and a division.
+// and a division. A single float gets the bits that it gets among others.
 template <class V>
 __device__ __forceinline__ V rsqrt_lanes(V v) {
 #ifdef ALEXNET_RAW_CUDA
     return rsqrtf(v);
-#else
+#elif defined(__AVX512F__) || defined(__AVX__)
+    V r;
 #if defined(__AVX512F__)
-    if constexpr (lane_count<V> == 16) {
-        const V r = V(_mm512_rsqrt14_ps(__m512(v)));
-        return r * (1.5f - 0.5f * v * r * r);
-    }
-#elif defined(__AVX__)
-    if constexpr (lane_count<V> == 8) {
-        const V r = V(_mm256_rsqrt_ps(__m256(v)));
-        return r * (1.5f - 0.5f * v * r * r);
-    }
+    if constexpr (lane_count<V> == 16)
+        r = V(_mm512_rsqrt14_ps(__m512(v)));
+    else
+        r = _mm_cvtss_f32(_mm_rsqrt14_ss(_mm_setzero_ps(), _mm_set_ss(v)));
+#else
+    if constexpr (lane_count<V> == 8)
+        r = V(_mm256_rsqrt_ps(__m256(v)));
+    else
+        r = _mm_cvtss_f32(_mm_rsqrt_ss(_mm_set_ss(v)));
 #endif
+    return r * multiply_add(-(0.5f * v * r), r, splat<V>(1.5f));
+#else
     return 1.f / sqrt_lanes(v);
 #endif
 }
