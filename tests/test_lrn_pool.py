@@ -41,7 +41,7 @@ def name(settings: dict) -> str:
 
 
 def picture(rng, shape):
-    """Few different pixels, so that some in a window tie and the others differ by more than rounding."""
+    """Few different pixels: some in a window tie, the others differ by more than rounding."""
     channels, *rest = shape
     return 3 * rng.standard_normal((channels, 5), np.float32)[:, rng.integers(0, 5, rest)]
 

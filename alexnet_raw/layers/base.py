@@ -42,7 +42,7 @@ class Layer:
     type: ClassVar[str]
     input_count: ClassVar[int | None] = 1  # None: one or more
     can_accumulate: ClassVar[bool] = False  # backward can add to a gradient that is there already
-    goes_below: bool = False  # backward can also go through the neuron of the layer below: Gradient.below
+    goes_below: bool = False  # backward can also go through the neuron below: Gradient.below
     takes_dz: ClassVar[bool] = False  # backward goes through site.neuron: its neuron, or none
     learns: ClassVar[bool] = False  # has parameters
     passes_gradient: ClassVar[bool] = True  # or else works on data only
