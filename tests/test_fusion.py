@@ -71,7 +71,7 @@ NETS = {  # and the layers that are fused
     two_towers: ["norm1a", "norm1b"],
     norms_of_all_kinds: ["norm1", "norm2", "norm3"],
     pixel_layers: [],
-    mini: ["rnorm1a", "rnorm1b", "rnorm2a", "rnorm2b"],
+    mini: ["norm1a", "norm1b", "norm2a", "norm2b"],
     cifar10_lrn: [],
 }
 
@@ -86,7 +86,7 @@ def results(net: Network, shape: tuple[int, ...]) -> dict[str, bytes]:
                 found[f"{when}.{layer.name}"] = net.activations(layer.name)
 
     for step, images in enumerate((5, 3, 5)):
-        run(net, *batch(rng, shape, images, 5), step=step)
+        run(net, *batch(rng, shape, images, 4), step=step)
         add_activations(f"{step}")
         for name, parameter in net.parameters.items():
             found[f"{step}.d{name}"] = parameter.gradient.numpy()
@@ -94,7 +94,7 @@ def results(net: Network, shape: tuple[int, ...]) -> dict[str, bytes]:
         if net.spec.pictures.name in net.wants_gradient:
             found[f"{step}.pictures"] = net.input_gradient()
         net.update(step / 3)
-        run(net, *batch(rng, shape, 2, 5), train=False)
+        run(net, *batch(rng, shape, 2, 4), train=False)
         add_activations(f"{step} in testing")
     return {name: array.tobytes() for name, array in (found | net.state()).items()}
 

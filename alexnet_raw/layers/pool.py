@@ -99,7 +99,7 @@ class LrnPool(Pool):
     Not a type of layer files.
     """
 
-    on_cpus: ClassVar[bool] = True
+    on_cpus: ClassVar[bool] = False  # there the arithmetic of a tile takes longer than the memory
     goes_below = True
 
     def __init__(self, norm: Lrn, pool: Pool):
