@@ -12,6 +12,7 @@ from alexnet_raw.layers import Layer, Shape
 from alexnet_raw.layers.data import Data
 from alexnet_raw.memory import Slot
 from alexnet_raw.net_spec import NetSpec
+from alexnet_raw.neuron import IDENT, RELU, Neuron
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Turn:
     cost: Layer | None  # the one above, where the layer computes the gradient of both (fused)
     dout: Slot | None  # None: a cost, or fused with one
     dz: Slot | None  # for the gradient before the neuron, where `dout` has not the inputs' dtype
+    neuron: Neuron  # what dout has yet to go through
     routes: tuple[Route | None, ...]  # of the inputs' gradients; None: nobody wants it
     scratch: dict[str, Slot]
 
@@ -52,6 +54,22 @@ def plan_backward(spec: NetSpec, outputs: dict[str, Slot], wanted: set[str]) -> 
     """
     gpus, fused, gradients = spec.places(), spec.fused_costs(), gradient_slots(spec, outputs)
     begun: set[str] = set()  # layers whose gradient holds something
+    passed: set[str] = set()  # those of them whose gradient is before their neuron already
+
+    def neuron_below(layer: Layer, name: str) -> Neuron:
+        """That of layer `name`, a relu, if `layer` can go through it in the same pass."""
+        source = spec[name]
+        in_one_pass = (
+            layer.goes_below
+            and source.takes_dz
+            and source.neuron == RELU
+            and spec.readers(name) == [layer]
+            and gpus[name] == gpus[layer.name]
+        )
+        if not in_one_pass:
+            return IDENT
+        passed.add(name)
+        return source.neuron
 
     def route(layer: Layer, i: int) -> Route | None:
         name = layer.inputs[i]
@@ -67,6 +85,7 @@ def plan_backward(spec: NetSpec, outputs: dict[str, Slot], wanted: set[str]) -> 
             first=first,
             in_place=layer.can_accumulate,
             half=source.half_backward and gpus[name] != gpus[layer.name],
+            below=neuron_below(layer, name),
         )
 
     turns = []
@@ -84,5 +103,6 @@ def plan_backward(spec: NetSpec, outputs: dict[str, Slot], wanted: set[str]) -> 
         routes = tuple(route(layer, i) for i in range(len(layer.inputs)))
         scratch = layer.backward_scratch([outputs[name].shape for name in layer.inputs])
         slots = scratch_slots(layer, scratch, outputs[layer.name].device)
-        turns.append(Turn(layer, cost, dout, dz, routes, slots))
+        neuron = IDENT if layer.name in passed else layer.neuron
+        turns.append(Turn(layer, cost, dout, dz, neuron, routes, slots))
     return turns

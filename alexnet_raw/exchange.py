@@ -12,6 +12,7 @@ from alexnet_raw.device import Array, Device
 from alexnet_raw.layers import Shape
 from alexnet_raw.layers.base import Gradient
 from alexnet_raw.memory import Slot
+from alexnet_raw.neuron import IDENT, Neuron
 
 Find = Callable[[Slot], Array]  # gives the array of a slot, for the batch at hand
 
@@ -47,10 +48,19 @@ class Route:
     target: Slot  # where it belongs
     first: bool  # nothing is there yet
     half: bool  # it goes in half precision (`quantB=half`), even to its own device
+    below: Neuron = IDENT  # of the input; if not ident, the layer computes the gradient before it
 
     @classmethod
     def plan(
-        cls, name: Hashable, device: Device, target: Slot, *, first: bool, in_place: bool, half: bool
+        cls,
+        name: Hashable,
+        device: Device,
+        target: Slot,
+        *,
+        first: bool,
+        in_place: bool,
+        half: bool,
+        below: Neuron = IDENT,
     ) -> Route:
         """For a layer on `device`. in_place: it can add to what is there, should it have to."""
         stays = target.device is device and not half
@@ -61,7 +71,7 @@ class Route:
         if not first:
             received = target._replace(name=("received gradient", name))
             arrived = computed if stays else received
-        return cls(name, computed, arrived, target, first, half)
+        return cls(name, computed, arrived, target, first, half, below)
 
     @property
     def slots(self) -> list[Slot]:
@@ -71,7 +81,8 @@ class Route:
 
     def gradient(self, find: Find) -> Gradient:
         """Where the layer computes the gradient, and whether it adds it to what is there."""
-        return Gradient(find(self.computed), self.computed == self.target and not self.first)
+        accumulate = self.computed == self.target and not self.first
+        return Gradient(find(self.computed), accumulate, self.below)
 
     def deliver(self, find: Find) -> None:
         """Bring the gradient to its place, once the layer has computed it."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from alexnet_raw.device import Device
 from alexnet_raw.ini import LayerFileError
 from alexnet_raw.layers import Layer, Shape
 from alexnet_raw.layers.cost import LogLoss, MultiSoftmax
@@ -201,17 +202,36 @@ class NetSpec:
         """
         fused = {}
         for layer in self:
-            readers = self._readers(layer.name)
+            readers = self.readers(layer.name)
             fuses = len(readers) == 1 and readers[0].is_cost and readers[0].fuses_with(layer)
-            if fuses and (isinstance(layer, Softmax) or len(self._readers(layer.inputs[0])) == 1):
+            if fuses and (isinstance(layer, Softmax) or len(self.readers(layer.inputs[0])) == 1):
                 fused[layer.name] = readers[0]
         return fused
+
+    def fused(self, devices: Mapping[str, Device]) -> NetSpec:
+        """The net as it runs: a layer that `fused_with` all that it reads is one layer with it.
+
+        That has the name and the outputs of the upper one and the inputs of the lower one, which must
+        have no other reader, and the same gpu=. devices: where each layer is placed.
+        """
+        gpus, layers = self.places(), {layer.name: layer for layer in self}
+        for layer in self:
+            for below in (self[name] for name in layer.inputs[:1]):
+                alone = self.readers(below.name) == [layer] and len(layer.inputs) == 1
+                if not alone or gpus[below.name] != gpus[layer.name]:
+                    continue
+                if both := layer.fused_with(below, devices[layer.name]):
+                    both.gpu = gpus[layer.name]
+                    layers[layer.name] = both
+                    del layers[below.name]
+        return replace(self, layers=tuple(layers.values()))
 
     def _reads_labels(self, layer: Layer) -> bool:
         inputs = [self[name] for name in layer.inputs]
         return any(isinstance(inp, Data) and inp.is_labels for inp in inputs)
 
-    def _readers(self, name: str) -> list[Layer]:
+    def readers(self, name: str) -> list[Layer]:
+        """The layers that read layer `name`, each as often as it does."""
         return [layer for layer in self for inp in layer.inputs if inp == name]
 
     def _head(self, cost: Layer) -> Layer | None:

@@ -101,12 +101,14 @@ class Network:
             for layer in self.spec
         }
         self.wants_gradient = self.spec.wants_gradient(input_gradient)
-        self._turns = plan_backward(self.spec, self._outputs, self.wants_gradient)
+        self._fused = self.spec.fused(self.places)  # what runs
+        self._turns = plan_backward(self._fused, self._outputs, self.wants_gradient)
         used = [turn.slots for turn in self._turns]
         if self.spec.pictures.name in self.wants_gradient:
             used.append([self._picture_gradient])  # `input_gradient` reads it after the last turn
         self._memory = Memory(batch_size, used)
         self._sites: dict[int, list[Site]] = {}
+        self._unfused_sites: dict[tuple[str, int], Site] = {}
         self._now: _Pass | None = None
         self._optimizer = Optimizer()
         used = list(dict.fromkeys(self.places.values()))
@@ -209,6 +211,7 @@ class Network:
             if turn.cost:
                 site.fused_cost = (self._fetch(turn.cost.inputs[0], site), turn.cost.coeff)
             site.dout, site.dz = turn.dout and find(turn.dout), turn.dz and find(turn.dz)
+            site.neuron = turn.neuron
             site.dinputs = [route and route.gradient(find) for route in turn.routes]
             site.scratch |= {name: find(slot) for name, slot in turn.scratch.items()}
             turn.layer.backward(site)
@@ -283,10 +286,22 @@ class Network:
         float32, or bfloat16 where storage.py says so in precision bf16. The next forward overwrites it.
         """
         layer = self.spec[name]
-        out = self._last().outputs.get((name, self.places[name]))
+        runs = any(layer.name == name for layer in self._fused)
+        out = self._last().outputs.get((name, self.places[name])) if runs else self._unfused(layer)
         if out is None or len(out.shape) != 4:
             raise ValueError(f"layer {name!r} of type {layer.type} has no activations")
         return out
+
+    def _unfused(self, layer: Layer) -> Array:
+        """The output of a layer that is fused with its reader, in the last forward: computed now."""
+        images = self._last().sites[0].images
+        key = layer.name, images
+        if key not in self._unfused_sites:
+            self._unfused_sites[key] = self._new_site(layer, images)
+        site = self._unfused_sites[key]
+        site.inputs = [self._fetch(name, site) for name in layer.inputs]
+        layer.forward(site)
+        return site.out
 
     def input_gradient(self) -> np.ndarray:
         """(channels, height, width, N) float32, the gradient of the last backward's pictures."""
@@ -367,11 +382,11 @@ class Network:
         return self._gpus[name] != self._gpus[site.layer.name]
 
     def _sites_for(self, images: int) -> list[Site]:
-        """The sites of all layers but data, in order, for batches of `images`."""
+        """The sites of all layers that run but data, in order, for batches of `images`."""
         if images > self.batch_size or images < 1:
             raise ValueError(f"{images} images, but the net was made for 1 to {self.batch_size}")
         if images not in self._sites:
-            layers = (layer for layer in self.spec if not isinstance(layer, Data))
+            layers = (layer for layer in self._fused if not isinstance(layer, Data))
             self._sites[images] = [self._new_site(layer, images) for layer in layers]
         return self._sites[images]
 

@@ -1,13 +1,13 @@
 """The ops: every kernel of the project, on arrays of any one logical device.
 
 Outputs come first, then inputs, then keyword settings. Activations are ``(channels, height, width,
-images)`` float32, C order: images are contiguous. conv, fc, bias, neuron, lrn, pool, dropout, add and
-augment also take bfloat16 ones (`alexnet_raw.device.BF16`), all maps of a call alike unless an op says
-otherwise: arithmetic is float32's, and results are rounded as they are stored. Weights of products have
-the dtype of their other operand, while gradients of weights, and biases, are float32 always. All arrays
-of a call are on one logical device, or ValueError names the two that are not. Wrong dtypes raise
-TypeError; wrong shapes, layouts, overlaps and settings raise ValueError; a failed launch raises
-KernelError with the kernel's name.
+images)`` float32, C order: images are contiguous. conv, fc, bias, neuron, lrn, pool, lrn_pool, dropout,
+add and augment also take bfloat16 ones (`alexnet_raw.device.BF16`), all maps of a call alike unless an
+op says otherwise: arithmetic is float32's, and results are rounded as they are stored. Weights of
+products have the dtype of their other operand, while gradients of weights, and biases, are float32
+always. All arrays of a call are on one logical device, or ValueError names the two that are not. Wrong
+dtypes raise TypeError; wrong shapes, layouts, overlaps and settings raise ValueError; a failed launch
+raises KernelError with the kernel's name.
 
 The formulas, naive and in float64, are in `alexnet_raw.reference`, one module per op.
 """
@@ -35,18 +35,13 @@ _EXPECTED = {
 # What each setting of any op must be; bindings check the values.
 _SETTINGS: dict[str, Any] = {
     **dict.fromkeys(("stride", "padding", "groups", "size", "start", "top", "left", "k"), Integral),
+    "norm_size": Integral,
     **dict.fromkeys(("seed", "layer", "step"), Integral),
     **dict.fromkeys(("scale", "power", "min_div", "keep", "stdev"), Real),
     **dict.fromkeys(("coeff", "least", "most"), Real),
     **dict.fromkeys(("accumulate", "inverted", "blocked", "center", "centred"), _BOOL),
-    **{
-        "kind": str,
-        "algorithm": str,
-        "precision": str,
-        "neuron": Neuron,
-        "below": Neuron,
-        "values": np.ndarray,
-    },
+    **{"kind": str, "algorithm": str, "precision": str, "values": np.ndarray},
+    **dict.fromkeys(("neuron", "below"), Neuron),
 }
 
 _OPTIONAL = ("bias", "targets", "given", "rounded")
@@ -631,6 +626,84 @@ def pool_backward(
         neuron=neuron,
         accumulate=accumulate,
         below=below,
+    )
+
+
+# ---- lrn_pool: max pooling of normalised responses (paper, sections 3.3 and 3.4)
+
+
+def lrn_pool_forward(
+    out: Array,
+    inp: Array,
+    *,
+    norm_size: int,
+    scale: float,
+    power: float,
+    min_div: float,
+    size: int,
+    stride: int,
+    start: int = 0,
+    neuron: Neuron = IDENT,
+) -> None:
+    """`lrn_forward` and a `pool_forward` of kind "max" in one pass, to the same bits.
+
+    The normalised maps are never in memory. out (channels, outputs_y, outputs_x, images), inp
+    (channels, height, width, images); both float32, or both bfloat16, and then what is compared is
+    rounded first. norm_size, scale, power and min_div are settings of `lrn_forward` (windows slide),
+    the others of `pool_forward`.
+    """
+    _call(
+        "lrn_pool_forward",
+        {"out": out, "inp": inp},
+        norm_size=norm_size,
+        scale=scale,
+        power=power,
+        min_div=min_div,
+        size=size,
+        stride=stride,
+        start=start,
+        neuron=neuron,
+    )
+
+
+def lrn_pool_backward(
+    dinp: Array,
+    dout: Array,
+    inp: Array,
+    out: Array,
+    *,
+    norm_size: int,
+    scale: float,
+    power: float,
+    min_div: float,
+    size: int,
+    stride: int,
+    start: int = 0,
+    neuron: Neuron = IDENT,
+    below: Neuron = IDENT,
+    accumulate: bool = False,
+) -> None:
+    """dinp (+)= gradient of `lrn_pool_forward` with the same settings, which gave ``out``.
+
+    Neurons are ident or relu. All arrays are of one dtype. The bits are those of `pool_backward` and
+    `lrn_backward`, one after the other.
+
+    Args:
+        below: as in `lrn_backward`.
+    """
+    _call(
+        "lrn_pool_backward",
+        {"dinp": dinp, "dout": dout, "inp": inp, "out": out},
+        norm_size=norm_size,
+        scale=scale,
+        power=power,
+        min_div=min_div,
+        size=size,
+        stride=stride,
+        start=start,
+        neuron=neuron,
+        below=below,
+        accumulate=accumulate,
     )
 
 

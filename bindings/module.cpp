@@ -112,6 +112,7 @@ PYBIND11_MODULE(MODULE, m) {
     bind_rnorm(m);
     bind_cnorm(m);
     bind_pool(m);
+    bind_lrn_pool(m);
     bind_channels(m);
     bind_random_pool(m);
     bind_blur(m);

@@ -7,10 +7,10 @@
 
 // `squares` is the number of pixels or channels in a full window, which divides the scale.
 inline Norm norm_argument(int size, index_t squares, double scale, double power, double min_div,
-                          int largest) {
-    check_setting(
-        size >= 1 && size <= largest,
-        "size must be between 1 and " + std::to_string(largest) + ", got " + std::to_string(size));
+                          int largest, const std::string& size_name = "size") {
+    check_setting(size >= 1 && size <= largest, size_name + " must be between 1 and " +
+                                                    std::to_string(largest) + ", got " +
+                                                    std::to_string(size));
     check_setting(std::isfinite(scale) && scale >= 0,
                   "scale must be 0 or positive, got " + std::to_string(scale));
     check_setting(std::isfinite(power), "power must be finite, got " + std::to_string(power));

@@ -12,6 +12,7 @@ void bind_lrn(pybind11::module_& m);
 void bind_rnorm(pybind11::module_& m);
 void bind_cnorm(pybind11::module_& m);
 void bind_pool(pybind11::module_& m);
+void bind_lrn_pool(pybind11::module_& m);
 void bind_eltmax(pybind11::module_& m);
 void bind_channels(pybind11::module_& m);
 void bind_random_pool(pybind11::module_& m);

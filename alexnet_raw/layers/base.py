@@ -43,6 +43,8 @@ class Layer:
     type: ClassVar[str]
     input_count: ClassVar[int | None] = 1  # None: one or more
     can_accumulate: ClassVar[bool] = False  # backward can add to a gradient that is there already
+    goes_below: bool = False  # backward can also go through a relu below: Gradient.below
+    takes_dz: ClassVar[bool] = False  # backward goes through site.neuron: its neuron, or none
     learns: ClassVar[bool] = False  # has parameters
     passes_gradient: ClassVar[bool] = True  # or else works on data only
     saves_constants: bool = False  # its constants do not follow from the seed
@@ -108,6 +110,13 @@ class Layer:
         """The layer's settings in a few words, for the table of `alexnet-raw show`."""
         return ""
 
+    def fused_with(self, below: Layer, device: Device) -> Layer | None:
+        """A layer that does the work of this one and of `below`, all that it reads, in one pass.
+
+        None: there is none, or not on this device. `NetSpec.fused` asks.
+        """
+        return None
+
     def forward(self, site: Site) -> None:
         """Compute site.out from site.inputs."""
         raise NotImplementedError
@@ -157,11 +166,13 @@ def _is_half(params: Keys, key: str) -> bool:
 class Gradient:
     """Where a layer puts the gradient of an input: written, or added to what is there.
 
-    `accumulate` is only ever set for layers that `can_accumulate`.
+    `accumulate` is only ever set for layers that `can_accumulate`, `below` for those that `goes_below`,
+    and not both.
     """
 
     array: Array
     accumulate: bool
+    below: Neuron = IDENT  # the input is below(z), and the gradient of z is wanted
 
 
 @dataclass
@@ -179,6 +190,7 @@ class Site:
     seed: int
     dout: Array | None = None
     dz: Array | None = None  # for the gradient before the neuron, where `dout` has another dtype
+    neuron: Neuron = IDENT  # what dout has yet to go through: the layer's own, where no reader did it
     dinputs: list[Gradient | None] = field(default_factory=list)  # None: nobody wants it
     fused_cost: tuple[Array, float] | None = None  # labels or targets, and coeff, of the cost above
     train: bool = False

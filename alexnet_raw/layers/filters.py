@@ -25,6 +25,8 @@ class FilterLayer(WeightLayer):
     a function gives (`initCFunc`).
     """
 
+    takes_dz = True
+
     forward_op: ClassVar[Callable]
     backward_data_op: ClassVar[Callable]
     backward_weights_op: ClassVar[Callable]
@@ -174,7 +176,7 @@ class FilterLayer(WeightLayer):
             return array.reshape(dbiases.size, array.size // dbiases.size)
 
         ops.bias_backward(
-            dbiases.reshape(dbiases.size), rows(dz), rows(site.dout), rows(site.out), neuron=self.neuron
+            dbiases.reshape(dbiases.size), rows(dz), rows(site.dout), rows(site.out), neuron=site.neuron
         )
         for i in range(len(site.inputs)):
             name = f"weights{i}"

@@ -19,6 +19,7 @@ class Lrn(Layer):
 
     can_accumulate = True
     takes_bf16 = True
+    goes_below = True
 
     def __init__(self, keys: Keys, params: Keys):
         super().__init__(keys, params)
@@ -49,4 +50,5 @@ class Lrn(Layer):
                 site.inputs[0],
                 **self.settings,
                 accumulate=wanted.accumulate,
+                below=wanted.below,
             )

@@ -166,22 +166,6 @@ __device__ __forceinline__ void with_lanes(index_t count, F f) {
         f(count);
 }
 
-// was + result, where result is rounded first: never fused with the multiplication that made it. Adding
-// to a gradient in place then gives the bits of a separate addition.
-template <class V>
-__device__ __forceinline__ V add_rounded(V was, V result) {
-#ifdef ALEXNET_RAW_CUDA
-    return __fadd_rn(was, result);
-#else
-#if defined(__x86_64__)
-    asm("" : "+x"(result));
-#elif defined(__aarch64__)
-    asm("" : "+w"(result));
-#endif
-    return was + result;
-#endif
-}
-
 template <class V>  // of floats or of Indices
 __device__ __forceinline__ auto lane(V v, [[maybe_unused]] int i) {
     if constexpr (lane_count<V> == 1)
@@ -200,6 +184,59 @@ __device__ __forceinline__ V make_lanes(F f) {
         for (int i = 0; i < lane_count<V>; ++i) v[i] = f(i);
         return v;
     }
+}
+
+// The same number, which the compiler no longer sees to be a product: it is rounded, and not fused with
+// an addition that follows.
+template <class V>
+__device__ __forceinline__ V opaque(V v) {
+#if defined(__x86_64__) && !defined(ALEXNET_RAW_CUDA)
+    asm("" : "+x"(v));
+#elif defined(__aarch64__) && !defined(ALEXNET_RAW_CUDA)
+    asm("" : "+w"(v));
+#endif
+    return v;
+}
+
+// was + result, where result is rounded first: never fused with the multiplication that made it. Adding
+// to a gradient in place then gives the bits of a separate addition.
+template <class V>
+__device__ __forceinline__ V add_rounded(V was, V result) {
+#ifdef ALEXNET_RAW_CUDA
+    return __fadd_rn(was, result);
+#else
+    return was + opaque(result);
+#endif
+}
+
+// a * b, rounded first whatever is added to it: kernels that must agree to the bit cannot leave to the
+// compiler which products it fuses with additions.
+template <class V>
+__device__ __forceinline__ V multiply_rounded(V a, V b) {
+#ifdef ALEXNET_RAW_CUDA
+    return __fmul_rn(a, b);
+#else
+    return opaque(a * b);
+#endif
+}
+
+// a * b + c, rounded once where the machine can.
+template <class V>
+__device__ __forceinline__ V multiply_add(V a, V b, V c) {
+#ifdef ALEXNET_RAW_CUDA
+    return __fmaf_rn(a, b, c);
+#else
+#if defined(__AVX512F__)
+    if constexpr (lane_count<V> == 16) return V(_mm512_fmadd_ps(__m512(a), __m512(b), __m512(c)));
+#elif defined(__FMA__)
+    if constexpr (lane_count<V> == 8) return V(_mm256_fmadd_ps(__m256(a), __m256(b), __m256(c)));
+#endif
+#if defined(__FMA__) || defined(__aarch64__)
+    return make_lanes<V>([&](int i) { return __builtin_fmaf(lane(a, i), lane(b, i), lane(c, i)); });
+#else
+    return opaque(a * b) + c;
+#endif
+#endif
 }
 
 template <class V, class F>
@@ -228,23 +265,26 @@ __device__ __forceinline__ V sqrt_lanes(V v) {
 }
 
 // 1 / sqrt(v) for normal v > 0, to within 4e-7: an estimate and a Newton step cost far less than a root
-// and a division.
+// and a division. A single float gets the bits that it gets among others.
 template <class V>
 __device__ __forceinline__ V rsqrt_lanes(V v) {
 #ifdef ALEXNET_RAW_CUDA
     return rsqrtf(v);
-#else
+#elif defined(__AVX512F__) || defined(__AVX__)
+    V r;
 #if defined(__AVX512F__)
-    if constexpr (lane_count<V> == 16) {
-        const V r = V(_mm512_rsqrt14_ps(__m512(v)));
-        return r * (1.5f - 0.5f * v * r * r);
-    }
-#elif defined(__AVX__)
-    if constexpr (lane_count<V> == 8) {
-        const V r = V(_mm256_rsqrt_ps(__m256(v)));
-        return r * (1.5f - 0.5f * v * r * r);
-    }
+    if constexpr (lane_count<V> == 16)
+        r = V(_mm512_rsqrt14_ps(__m512(v)));
+    else
+        r = _mm_cvtss_f32(_mm_rsqrt14_ss(_mm_setzero_ps(), _mm_set_ss(v)));
+#else
+    if constexpr (lane_count<V> == 8)
+        r = V(_mm256_rsqrt_ps(__m256(v)));
+    else
+        r = _mm_cvtss_f32(_mm_rsqrt_ss(_mm_set_ss(v)));
 #endif
+    return r * multiply_add(-(0.5f * v * r), r, splat<V>(1.5f));
+#else
     return 1.f / sqrt_lanes(v);
 #endif
 }

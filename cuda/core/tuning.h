@@ -46,6 +46,8 @@ struct ForGpu {
     static constexpr int pixels = 1;          // pixels of one thread in pool
     static constexpr int split_blocks = 256;  // cut a product's depth until it has so many blocks
     static int least_blocks() { return 1; }   // or, before, make its tiles narrower
+    // lrn_pool.cu: outputs of a thread's tile along each axis; threads, which hold it in registers.
+    static constexpr int lrn_pool_tile = 2, lrn_pool_threads = 128;
     // few_images.cu: lane groups of one thread; cut the inputs until there are so many blocks.
     static constexpr int filter_groups = 1, filter_blocks = 256;
     static constexpr bool winograd = false;  // on request only: never timed on a GPU; sizes: see ForCpu
@@ -66,6 +68,7 @@ struct ForCpu {
     static constexpr int pixels = 16;
     static constexpr int split_blocks = 8;
     static int least_blocks() { return cuda_on_cpu::core_count(); }  // narrow tiles change no bit
+    static constexpr int lrn_pool_tile = 4, lrn_pool_threads = 1;
     static constexpr int filter_groups = 2048 / lane_count<V>, filter_blocks = 16;
 #if defined(__AVX512F__)
     using Conv = Tile<V, 192, 128, 256, 192, 128, 12, 2, 1, 1>;

@@ -14,36 +14,12 @@
 #include "../core/bf16.h"
 #include "../core/launch.h"
 #include "../core/tuning.h"
-#include "ops.h"
+#include "lrn.h"
 
 namespace {
 
-constexpr int kUsualSize =
-    5;  // AlexNet's: known to the compiler, which keeps a GPU's rings in registers
-
 template <class T, int kSize>
-using Ring = typename T::V[kSize ? kSize : kLargestLrnSize][T::run];
-
-// Calls f(c, slot) for c = 0 ... n - 1, slot = c % size.
-template <int kSize, class F>
-__device__ __forceinline__ void walk(int n, int size, F f) {
-    if constexpr (kSize > 0) {
-        for (int base = 0; base < n; base += kSize) UNROLL
-        for (int slot = 0; slot < kSize; ++slot)
-            if (base + slot < n) f(base + slot, slot);
-    } else {
-        for (int c = 0; c < n; ++c) f(c, c % size);
-    }
-}
-
-// d, where the ring holds the window's inputs.
-template <int kSize, class V, int N, int run>
-__device__ __forceinline__ V denominator(const V (&x)[N][run], int r, const Norm& norm) {
-    V squares = x[0][r] * x[0][r];
-    UNROLL
-    for (int i = 1; i < (kSize ? kSize : norm.size); ++i) squares += x[i][r] * x[i][r];
-    return norm.min_div + norm.scale * squares;
-}
+using Ring = LrnRing<typename T::V, kSize, T::run>;
 
 // Calls f(r, offset, lanes) for each of the lane groups that a thread owns from `first` on.
 template <class T, class F>
@@ -78,7 +54,7 @@ __global__ void lrn_forward_kernel(S* __restrict__ out, const S* __restrict__ in
 
     Ring<T, kSize> x = {};
     // Channel c arrives; channel i has now seen its whole window.
-    walk<kSize>(channels + after, size, [&](int c, int slot) {
+    walk<kSize>(0, channels + after, size, [&](int c, int slot) {
         const int i = c - after, slot_i = (slot + size - after) % size;
         for_each_group<T>(first, plane, [&](int r, index_t at, auto lanes) {
             x[slot][r] = c < channels ? load<V>(inp + c * plane + at, lanes) : V{};
@@ -101,7 +77,7 @@ __global__ void lrn_backward_kernel(S* __restrict__ dinp, const S* __restrict__ 
 
     Ring<T, kSize> x = {}, scaled = {}, pull = {};  // of j: dout / d^power, and that times inp / d
     // Channel c arrives; j has seen its window of x, i all windows of j that hold it.
-    walk<kSize>(channels + size - 1, size, [&](int c, int slot) {
+    walk<kSize>(0, channels + size - 1, size, [&](int c, int slot) {
         const int j = c - after, slot_j = (slot + size - after) % size;
         const int i = j - before, slot_i = (slot + 1) % size;
         for_each_group<T>(first, plane, [&](int r, index_t at, auto lanes) {
@@ -111,13 +87,13 @@ __global__ void lrn_backward_kernel(S* __restrict__ dinp, const S* __restrict__ 
             if (j < channels) {
                 const Inverse<V> inverse(denominator<kSize>(x, r, norm), norm.power);
                 scaled[slot_j][r] = load<V>(dout + j * plane + at, lanes) * inverse.of_power;
-                pull[slot_j][r] = scaled[slot_j][r] * x[slot_j][r] * inverse.of_d;
+                pull[slot_j][r] = lrn_pull(scaled[slot_j][r], x[slot_j][r], inverse.of_d);
             }
             if (i < 0) return;
             V pulls = pull[0][r];
             UNROLL
             for (int k = 1; k < size; ++k) pulls += pull[k][r];
-            const V dx = scaled[slot_i][r] - factor * x[slot_i][r] * pulls;
+            const V dx = lrn_gradient(scaled[slot_i][r], x[slot_i][r], pulls, factor);
             store_gradient<relu_below>(dinp + i * plane + at, dx, x[slot_i][r], accumulate, lanes);
         });
     });
@@ -176,9 +152,9 @@ void lrn_forward(S* out, const S* inp, int channels, index_t plane, Norm norm, b
         const LaunchShape shape = lrn_shape<T>(plane);
         if (blocked)
             launch<lrn_blocked_forward_kernel<T, S>>(shape, stream, out, inp, channels, plane, norm);
-        else if (norm.size == kUsualSize)
-            launch<lrn_forward_kernel<T, kUsualSize, S>>(shape, stream, out, inp, channels, plane,
-                                                         norm);
+        else if (norm.size == kUsualLrnSize)
+            launch<lrn_forward_kernel<T, kUsualLrnSize, S>>(shape, stream, out, inp, channels, plane,
+                                                            norm);
         else
             launch<lrn_forward_kernel<T, 0, S>>(shape, stream, out, inp, channels, plane, norm);
     });
@@ -195,9 +171,9 @@ void lrn_backward(S* dinp, const S* dout, const S* inp, int channels, index_t pl
             if (blocked)
                 launch<lrn_blocked_backward_kernel<T, relu, S>>(shape, stream, dinp, dout, inp,
                                                                 channels, plane, norm, accumulate);
-            else if (norm.size == kUsualSize)
-                launch<lrn_backward_kernel<T, kUsualSize, relu, S>>(shape, stream, dinp, dout, inp,
-                                                                    channels, plane, norm, accumulate);
+            else if (norm.size == kUsualLrnSize)
+                launch<lrn_backward_kernel<T, kUsualLrnSize, relu, S>>(
+                    shape, stream, dinp, dout, inp, channels, plane, norm, accumulate);
             else
                 launch<lrn_backward_kernel<T, 0, relu, S>>(shape, stream, dinp, dout, inp, channels,
                                                            plane, norm, accumulate);

@@ -39,7 +39,8 @@ __device__ __forceinline__ V activate_backward(const Neuron& neuron, V dy, V y) 
     const V zero = splat<V>(0.f);
     switch (neuron.kind) {
         case NeuronKind::relu: return y > zero ? dy : zero;
-        case NeuronKind::tanh: return dy * (neuron.b / neuron.a) * (neuron.a * neuron.a - y * y);
+        case NeuronKind::tanh:
+            return dy * (neuron.b / neuron.a) * multiply_add(-y, y, splat<V>(neuron.a * neuron.a));
         default: return dy;
     }
 }

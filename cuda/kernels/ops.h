@@ -72,6 +72,14 @@ template <class S>
 void pool_backward(S* dinp, const S* dout, const S* inp, const S* out, PoolSizes sizes, PoolKind kind,
                    Neuron neuron, bool accumulate, bool relu_below, Stream stream);
 
+// ---- lrn_pool.cu: max pooling of responses normalised in sliding windows, as lrn.cu and pool.cu make
+// them; below: inp is below(z), and dinp the gradient of z (ident, relu or tanh; not if it accumulates)
+template <class S>
+void lrn_pool_forward(S* out, const S* inp, PoolSizes sizes, Norm norm, Neuron neuron, Stream stream);
+template <class S>
+void lrn_pool_backward(S* dinp, const S* dout, const S* inp, const S* out, PoolSizes sizes, Norm norm,
+                       Neuron neuron, bool accumulate, bool relu_below, Stream stream);
+
 // ---- channels.cu: sums of channels that a table (terms, channels) picks; planes are whole channels
 void channels_gather(float* out, const float* inp, const int* table, int terms, int channels,
                      int inp_channels, index_t plane, bool accumulate, Stream stream);
