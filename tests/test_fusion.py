@@ -33,7 +33,7 @@ def norms_of_all_kinds() -> layer_file.NetSpec:
     def pool(name, inputs, channels, more):
         return net.add(name, inputs, f"type=pool channels={channels} {more}")
 
-    conv("conv1", "data", 3, 7, "neuron=tanh[1.5,0.7] gpu=0")
+    conv("conv1", "data", 3, 7, "neuron=relu gpu=0")
     norm("norm1", "conv1", 7)  # fused
     pool("pool1", "norm1", 7, "pool=max sizeX=3 stride=2 start=-1 neuron=relu")
     conv("conv2", "pool1", 7, 6, "neuron=relu gpu=1")
