@@ -2,8 +2,8 @@
 // 3.4): the normalised maps are never in memory.
 //
 //   forward   out = f(max over the window of norm(inp))
-//   backward  dinp = the gradient through both; norm(inp) is computed again, to the bits that forward
-//             compared, and `below` it that through the neuron which made inp
+//   backward  dinp = the gradient through both, and through the neuron `below` that made inp; norm(inp)
+//             is computed again, to the bits that forward compared
 //
 // Formulas, windows and ties are those of lrn.cu and pool.cu, and so is each bit.
 //
