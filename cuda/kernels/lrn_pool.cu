@@ -16,6 +16,8 @@
 // holds anew for each output. Backward, a thread owns one pixel in T::run lane groups, as in lrn.cu,
 // and gathers from the outputs that its windows pool to. Where pixels are too few to fill the machine,
 // the channels are cut into parts, each with some channels before and behind that it only looks at.
+//
+// On CPUs, where a core's arithmetic is soon the bottleneck, two passes are faster: nets do not use it.
 #include "../core/pixel_map.h"
 #include "lrn.h"
 #include "pool.h"
