@@ -2,8 +2,8 @@
 // 3.4): the normalised maps are never in memory.
 //
 //   forward   out = f(max over the window of norm(inp))
-//   backward  dinp = the gradient through both; norm(inp) is computed again, to the bits that forward
-//             compared, and `below` it that through the neuron which made inp
+//   backward  dinp = the gradient through both, and through the neuron `below` that made inp; norm(inp)
+//             is computed again, to the bits that forward compared
 //
 // Formulas, windows and ties are those of lrn.cu and pool.cu, and so is each bit.
 //
@@ -16,6 +16,8 @@
 // holds anew for each output. Backward, a thread owns one pixel in T::run lane groups, as in lrn.cu,
 // and gathers from the outputs that its windows pool to. Where pixels are too few to fill the machine,
 // the channels are cut into parts, each with some channels before and behind that it only looks at.
+//
+// On CPUs, where a core's arithmetic is soon the bottleneck, two passes are faster: nets do not use it.
 #include "../core/pixel_map.h"
 #include "lrn.h"
 #include "pool.h"
