@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_raw.device import Array, Device
+from alexnet_raw.device import BF16, Array, Device
 from alexnet_raw.neuron import IDENT, Neuron
 
 _BOOL = (bool, np.bool_)
@@ -69,7 +69,8 @@ def _call(name: str, arrays: dict[str, Array | None], **settings: Any) -> None:
     device = _shared_device(name, arrays.items())
     data = {argument: None if array is None else array.data for argument, array in arrays.items()}
     if settings.get("precision", "") is None:
-        settings["precision"] = device.precision
+        halves = any(array is not None and array.dtype == BF16 for array in arrays.values())
+        settings["precision"] = "bf16" if halves else device.precision
     settings = {key: _setting(name, key, value) for key, value in settings.items()}
     if name.startswith("conv") or name == "bias_backward":
         settings["scratch"] = device.scratch

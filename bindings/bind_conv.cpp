@@ -11,8 +11,9 @@ void bind_conv(py::module_& m) {
         [](Object out_, Object inp_, Object weights_, Object bias_, int stride, int padding, int groups,
            const py::tuple& neuron, bool accumulate, const std::string& algorithm,
            const std::string& precision, const py::function& scratch, uintptr_t stream) {
-            const auto out = output(out_, "out", {4}), inp = input(inp_, "inp", {4}),
-                       weights = input(weights_, "weights", {4});
+            const auto out = activations_output(out_, "out", {4}), inp = activations(inp_, "inp", {4}),
+                       weights = activations(weights_, "weights", {4});
+            check_operands(inp, weights, out, algorithm, precision);
             const ConvSize size = conv_size(inp, weights, out,
                                             {stride, padding, groups, algorithm_argument(algorithm),
                                              precision_argument(precision)});
@@ -25,10 +26,13 @@ void bind_conv(py::module_& m) {
                 bias = given.f32();
             }
             const Neuron f = fused_neuron_argument(neuron);
-            float* workspace = scratch_memory(scratch, conv_forward_workspace(size));
-            run({&out, &inp, &weights}, stream, [&](Stream s) {
-                conv_forward(out.f32(), inp.f32(), weights.f32(), bias, workspace, size, f, accumulate,
-                             s);
+            with_elements(inp, out, [&](auto e, auto s) {
+                using E = decltype(e);
+                float* workspace = scratch_memory(scratch, conv_forward_workspace<E>(size));
+                run({&out, &inp, &weights}, stream, [&](Stream on) {
+                    conv_forward(out.as<decltype(s)>(), inp.as<const E>(), weights.as<const E>(), bias,
+                                 workspace, size, f, accumulate, on);
+                });
             });
         },
         "out"_a, "inp"_a, "weights"_a, "bias"_a, py::kw_only(), "stride"_a, "padding"_a, "groups"_a,
@@ -39,16 +43,21 @@ void bind_conv(py::module_& m) {
         [](Object dinp_, Object dout_, Object weights_, int stride, int padding, int groups,
            bool accumulate, const std::string& algorithm, const std::string& precision,
            const py::function& scratch, uintptr_t stream) {
-            const auto dinp = output(dinp_, "dinp", {4}), dout = input(dout_, "dout", {4}),
-                       weights = input(weights_, "weights", {4});
+            const auto dinp = activations_output(dinp_, "dinp", {4}),
+                       dout = activations(dout_, "dout", {4}),
+                       weights = activations(weights_, "weights", {4});
+            check_operands(dout, weights, dinp, algorithm, precision);
             const ConvSize size = conv_size(dinp, weights, dout,
                                             {stride, padding, groups, algorithm_argument(algorithm),
                                              precision_argument(precision)});
             check_no_overlap(dinp, {&dout, &weights});
-            float* workspace = scratch_memory(scratch, conv_backward_data_workspace(size));
-            run({&dinp, &dout, &weights}, stream, [&](Stream s) {
-                conv_backward_data(dinp.f32(), dout.f32(), weights.f32(), workspace, size, accumulate,
-                                   s);
+            with_elements(dout, dinp, [&](auto e, auto s) {
+                using E = decltype(e);
+                float* workspace = scratch_memory(scratch, conv_backward_data_workspace<E>(size));
+                run({&dinp, &dout, &weights}, stream, [&](Stream on) {
+                    conv_backward_data(dinp.as<decltype(s)>(), dout.as<const E>(),
+                                       weights.as<const E>(), workspace, size, accumulate, on);
+                });
             });
         },
         "dinp"_a, "dout"_a, "weights"_a, py::kw_only(), "stride"_a, "padding"_a, "groups"_a,
@@ -59,16 +68,20 @@ void bind_conv(py::module_& m) {
         [](Object dweights_, Object inp_, Object dout_, int stride, int padding, int groups,
            bool accumulate, const std::string& algorithm, const std::string& precision,
            const py::function& scratch, uintptr_t stream) {
-            const auto dweights = output(dweights_, "dweights", {4}), inp = input(inp_, "inp", {4}),
-                       dout = input(dout_, "dout", {4});
+            const auto dweights = output(dweights_, "dweights", {4}),
+                       inp = activations(inp_, "inp", {4}), dout = activations(dout_, "dout", {4});
+            check_operands(inp, dout, dweights, algorithm, precision);
             const ConvSize size = conv_size(inp, dweights, dout,
                                             {stride, padding, groups, algorithm_argument(algorithm),
                                              precision_argument(precision)});
             check_no_overlap(dweights, {&inp, &dout});
-            float* workspace = scratch_memory(scratch, conv_backward_weights_workspace(size));
-            run({&dweights, &inp, &dout}, stream, [&](Stream s) {
-                conv_backward_weights(dweights.f32(), inp.f32(), dout.f32(), workspace, size,
-                                      accumulate, s);
+            with_storage(inp, [&](auto e) {
+                using E = decltype(e);
+                float* workspace = scratch_memory(scratch, conv_backward_weights_workspace<E>(size));
+                run({&dweights, &inp, &dout}, stream, [&](Stream on) {
+                    conv_backward_weights(dweights.f32(), inp.as<const E>(), dout.as<const E>(),
+                                          workspace, size, accumulate, on);
+                });
             });
         },
         "dweights"_a, "inp"_a, "dout"_a, py::kw_only(), "stride"_a, "padding"_a, "groups"_a,

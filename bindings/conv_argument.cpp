@@ -15,6 +15,20 @@ ConvPrecision precision_argument(const std::string& name) {
     return ConvPrecision::bf16;
 }
 
+void check_operands(const ArrayArgument& a, const ArrayArgument& b, const ArrayArgument& out,
+                    const std::string& algorithm, const std::string& precision) {
+    check_same_dtype(a, b);
+    if (a.dtype == "bfloat16") {
+        check_setting(precision == "bf16",
+                      "bfloat16 arrays are multiplied with precision='bf16', got '" + precision +
+                          "' for " + a.describe());
+        check_setting(algorithm != "winograd",
+                      "algorithm='winograd' multiplies float32 arrays only, got " + a.describe());
+    } else if (out.dtype != a.dtype) {
+        throw py::type_error(out.describe() + " must be float32, as " + a.describe() + " is");
+    }
+}
+
 ConvSize conv_size(const ArrayArgument& inp, const ArrayArgument& weights, const ArrayArgument& out,
                    const Geometry& g) {
     constexpr int kLargestStride = 1 << 15;

@@ -83,7 +83,7 @@ class Core {
     void wait_for_warp();
     uint32_t exchange(uint32_t value, int source_lane);
     void show_warp(const void* own, const void* (&of_lane)[32]);
-    void copy_async(float* to, const float* from, int floats);
+    void copy_async(void* to, const void* from, int bytes);
     void commit_copies();
     void wait_for_copies(int groups);
     void* shared() { return shared_; }
@@ -98,9 +98,9 @@ class Core {
         const void* shown;  // or something longer of its own
     };
     struct Copy {
-        float* to;
-        const float* from;
-        int floats;
+        void* to;
+        const void* from;
+        int bytes;
     };
     struct Copies {  // of one thread, under way
         std::vector<Copy> copies;
@@ -301,10 +301,10 @@ void Core::show_warp(const void* own, const void* (&of_lane)[32]) {
         of_lane[i] = first + i < threads_.size() ? threads_[first + i].shown : nullptr;
 }
 
-void Core::copy_async(float* to, const float* from, int floats) {
+void Core::copy_async(void* to, const void* from, int bytes) {
     check_barriers("copies beside its work");
-    copies_[current_].copies.push_back({to, from, floats});
-    std::memset(to, 0xFF, size_t(floats) * sizeof(float));  // NaN: on its way
+    copies_[current_].copies.push_back({to, from, bytes});
+    std::memset(to, 0xFF, size_t(bytes));  // NaN: on its way
 }
 
 void Core::commit_copies() {
@@ -318,9 +318,13 @@ void Core::wait_for_copies(int groups) {
     auto& [copies, ends] = copies_[current_];
     if (ends.size() <= size_t(groups)) return;
     const size_t arriving = ends.size() - size_t(groups), count = ends[arriving - 1];
-    for (size_t c = 0; c < count; ++c)
-        for (int i = 0; i < copies[c].floats; ++i)
-            copies[c].to[i] = copies[c].from ? copies[c].from[i] : 0.f;
+    for (size_t c = 0; c < count; ++c) {
+        const auto [to, from, bytes] = copies[c];
+        if (from)
+            std::memcpy(to, from, size_t(bytes));
+        else
+            std::memset(to, 0, size_t(bytes));
+    }
     copies.erase(copies.begin(), copies.begin() + ptrdiff_t(count));
     ends.erase(ends.begin(), ends.begin() + ptrdiff_t(arriving));
     for (size_t& end : ends) end -= count;
@@ -466,8 +470,8 @@ uint32_t warp_exchange(uint32_t value, int source_lane) {
 void show_warp(const void* own, const void* (&of_lane)[32]) {
     core().show_warp(own, of_lane);
 }
-void copy_async(float* to, const float* from, int floats) {
-    core().copy_async(to, from, floats);
+void copy_async(void* to, const void* from, int bytes) {
+    core().copy_async(to, from, bytes);
 }
 void commit_copies() {
     core().commit_copies();

@@ -71,7 +71,7 @@ uint32_t warp_exchange(uint32_t value, int source_lane);
 // Each lane of a full warp shows the others something of its own, until the next sync_warp().
 void show_warp(const void* own, const void* (&of_lane)[32]);
 // See async_copy.h. from == nullptr: zeros.
-void copy_async(float* to, const float* from, int floats);
+void copy_async(void* to, const void* from, int bytes);
 void commit_copies();
 void wait_for_copies(int groups);
 void* shared_memory();

@@ -8,6 +8,8 @@
 // target its threads then run as fibers.
 #pragma once
 
+#include <atomic>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -53,18 +55,35 @@ inline void check_capability(int wanted, const void* kernel, const std::string& 
                           ": use precision fp32, or reinstall on this machine");
 }
 
-template <auto kernel, class... Arguments>
-void launch(const LaunchShape& shape, Stream stream, Arguments... arguments) {
-    if (shape.capability > 75)
-        check_capability(shape.capability, reinterpret_cast<const void*>(kernel),
-                         kernel_name<kernel>());
+// What a kernel's launches need beforehand, once for each GPU: this check, and leave for the shared
+// memory.
+template <auto kernel>
+void prepare(const LaunchShape& shape) {
     constexpr size_t kSharedBytesByDefault = 48 << 10;
+    if (shape.capability <= 75 && shape.shared_bytes <= kSharedBytesByDefault) return;
+    constexpr int kGpus = 64;                    // beyond them each launch prepares itself
+    static std::atomic<size_t> prepared[kGpus];  // for so many bytes and one
+    static std::mutex mutex;
+    int gpu = 0;
+    check_cuda(cudaGetDevice(&gpu), "the current GPU");
+    if (gpu < kGpus && prepared[gpu].load(std::memory_order_acquire) > shape.shared_bytes) return;
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (gpu < kGpus && prepared[gpu].load(std::memory_order_relaxed) > shape.shared_bytes) return;
+    const std::string name = kernel_name<kernel>();
+    check_capability(shape.capability, reinterpret_cast<const void*>(kernel), name);
     if (shape.shared_bytes > kSharedBytesByDefault)
         check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                         int(shape.shared_bytes)),
-                   kernel_name<kernel>());
+                   name);
+    if (gpu < kGpus) prepared[gpu].store(shape.shared_bytes + 1, std::memory_order_release);
+}
+
+template <auto kernel, class... Arguments>
+void launch(const LaunchShape& shape, Stream stream, Arguments... arguments) {
+    prepare<kernel>(shape);
     kernel<<<shape.grid, shape.block, shape.shared_bytes, stream>>>(arguments...);
-    check_cuda(cudaGetLastError(), "launch of " + kernel_name<kernel>());
+    if (const cudaError_t status = cudaGetLastError())
+        check_cuda(status, "launch of " + kernel_name<kernel>());
 }
 
 template <auto kernel, class... Arguments>

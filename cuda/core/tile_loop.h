@@ -13,6 +13,7 @@
 
 #include "lanes.h"
 #include "platform.h"
+#include "run.h"
 #include "tuning.h"
 
 // Where element (m, k) of the shared A tile lies.
@@ -20,12 +21,6 @@ template <class Tile>
 __device__ __forceinline__ constexpr int a_index(int m, int k) {
     return m / Tile::panel * Tile::panel_stride + k * Tile::step_a + m % Tile::panel;
 }
-
-// A run of N values that one shared-memory load moves.
-template <class V, int N>
-struct alignas(N * sizeof(V) < 16 ? N * sizeof(V) : 16) Run {
-    V v[N];
-};
 
 // Where row i (of TM) and column group j (of TN / L) of a thread lie within the block's tile, seen from
 // its first ones.

@@ -1,6 +1,6 @@
 // Convolution and its two gradients, as implicit matrix products over tiles (conv.h, tile_loop.h); or,
 // where that is faster, by Winograd's algorithm (winograd.cu) or for few images (few_images.cu); or, in
-// less precision, on tensor cores (conv_mma.cu).
+// less precision and for bfloat16 arrays, on tensor cores (conv_mma.cu).
 //
 //   inp      (channels, height, width, images)
 //   weights  (channels / groups, filter_height, filter_width, filters)
@@ -164,141 +164,168 @@ __global__ void __launch_bounds__(T::Conv::threads)
 }
 
 template <class T>
-Product forward_product(const ConvSize& s, const Columns& columns) {
-    return product_of<T, typename T::Conv>(s.group_filters(), columns.count,
-                                           s.group_channels() * s.taps(), s.groups, true);
-}
-
-template <class T>
-Product weights_product(const ConvSize& s, const Columns& columns) {
-    return product_of<T, typename T::Conv>(s.group_channels() * s.taps(), s.group_filters(),
-                                           columns.count, s.groups, false);
-}
-
-template <class T>
 LaunchShape direct_shape(const Product& product, int groups) {
     return product_shape(product, groups, T::Conv::threads, size_t(T::Conv::shared_bytes));
 }
 
-bool by_winograd(const ConvSize& s, bool (*pays)(const ConvSize&)) {
-    if (s.algorithm != ConvAlgorithm::automatic) return s.algorithm == ConvAlgorithm::winograd;
-    return pays(s);
+// Which file runs a pass. This is where kernels are chosen, those for bfloat16 arrays too.
+enum class Way { direct, winograd, few_images, mma };
+
+template <class E>
+Way way_of(const ConvSize& s, bool (*winograd_pays)(const ConvSize&)) {
+    if (std::is_same_v<E, bf16>) return Way::mma;
+    const bool is_automatic = s.algorithm == ConvAlgorithm::automatic;
+    if (is_automatic && has_few_images(s)) return Way::few_images;
+    if (s.precision != ConvPrecision::fp32) return Way::mma;
+    const bool by_winograd = is_automatic ? winograd_pays(s) : s.algorithm == ConvAlgorithm::winograd;
+    return by_winograd ? Way::winograd : Way::direct;
 }
 
-bool by_mma(const ConvSize& s) {
-    return s.precision != ConvPrecision::fp32;
-}
-
-bool by_few_images(const ConvSize& s) {
-    return s.algorithm == ConvAlgorithm::automatic && has_few_images(s);
+// Calls use(Passes) for the tiles of this file's kernels.
+template <class Use>
+void with_passes(const ConvSize& s, const Use& use) {
+    tuned([&](auto tuning) {
+        using T = decltype(tuning);
+        use(tuning, Passes<T, typename T::Conv>{s});
+    });
 }
 
 }  // namespace
 
+template <class E>
 index_t conv_forward_workspace(const ConvSize& s) {
-    if (by_few_images(s)) return few_images_forward_workspace(s);
-    if (by_mma(s)) return conv_mma_forward_workspace(s);
-    if (by_winograd(s, winograd_pictures_pay)) return winograd_forward_workspace(s);
+    switch (way_of<E>(s, winograd_pictures_pay)) {
+        case Way::mma: return conv_mma_forward_workspace<E>(s);
+        case Way::few_images: return few_images_forward_workspace(s);
+        case Way::winograd: return winograd_forward_workspace(s);
+        case Way::direct: break;
+    }
     index_t floats = 0;
-    tuned([&](auto tuning) {
-        using T = decltype(tuning);
-        const Columns columns(s.images, s.out_height, s.out_width);
-        const int parts = forward_product<T>(s, columns).parts;
-        if (parts > 1) floats = index_t(parts) * s.filters * columns.count;
-    });
+    with_passes(s, [&](auto, const auto& passes) { floats = passes.forward_workspace(); });
     return floats;
 }
 
-void conv_forward(float* out, const float* inp, const float* weights, const float* bias,
-                  float* workspace, const ConvSize& s, Neuron neuron, bool accumulate, Stream stream) {
-    if (by_few_images(s))
-        return few_images_forward(out, inp, weights, bias, workspace, s, neuron, accumulate, stream);
-    if (by_mma(s))
+template <class E, class S>
+void conv_forward(S* out, const E* inp, const E* weights, const float* bias, float* workspace,
+                  const ConvSize& s, Neuron neuron, bool accumulate, Stream stream) {
+    const Way way = way_of<E>(s, winograd_pictures_pay);
+    if (way == Way::mma)
         return conv_mma_forward(out, inp, weights, bias, workspace, s, neuron, accumulate, stream);
-    if (by_winograd(s, winograd_pictures_pay))
-        return winograd_forward(out, inp, weights, bias, workspace, s, neuron, accumulate, stream);
-    tuned([&](auto tuning) {
-        using T = decltype(tuning);
-        const Columns columns(s.images, s.out_height, s.out_width);
-        const Product product = forward_product<T>(s, columns);
-        run_product(product, out, workspace, s.filters, columns.count, {accumulate, bias, neuron},
-                    stream, [&](float* to, index_t stride, Epilogue epilogue) {
-                        launch_with_barriers<conv_forward_kernel<T>>(
-                            direct_shape<T>(product, s.groups), stream, to, stride, inp, weights, s,
-                            product, columns, patch_rows(s), epilogue);
-                    });
-    });
+    if constexpr (std::is_same_v<E, float>) {
+        if (way == Way::few_images)
+            return few_images_forward(out, inp, weights, bias, workspace, s, neuron, accumulate,
+                                      stream);
+        if (way == Way::winograd)
+            return winograd_forward(out, inp, weights, bias, workspace, s, neuron, accumulate, stream);
+        with_passes(s, [&](auto tuning, const auto& passes) {
+            using T = decltype(tuning);
+            passes.forward(
+                out, workspace, {accumulate, bias, neuron}, stream,
+                [&](float* to, index_t stride, const Product& product, const Columns& columns,
+                    const PatchRows& taps, const Epilogue& epilogue) {
+                    launch_with_barriers<conv_forward_kernel<T>>(direct_shape<T>(product, s.groups),
+                                                                 stream, to, stride, inp, weights, s,
+                                                                 product, columns, taps, epilogue);
+                });
+        });
+    }
 }
 
+template <class E>
 index_t conv_backward_data_workspace(const ConvSize& s) {
-    if (by_few_images(s)) return few_images_backward_workspace(s);
-    if (by_mma(s)) return conv_mma_backward_data_workspace(s);
-    if (by_winograd(s, winograd_pictures_pay)) return winograd_backward_data_workspace(s);
+    switch (way_of<E>(s, winograd_pictures_pay)) {
+        case Way::mma: return conv_mma_backward_data_workspace<E>(s);
+        case Way::few_images: return few_images_backward_workspace(s);
+        case Way::winograd: return winograd_backward_data_workspace(s);
+        case Way::direct: break;
+    }
     index_t floats = 0;
-    tuned([&](auto tuning) {
-        using T = decltype(tuning);
-        for_each_phase<T, typename T::Conv>(
-            s, [&](const Phase&, const Product& p, const Columns&, const PatchRows&) {
-                if (p.parts > 1) floats = index_t(p.parts) * s.channels * s.height * s.width * s.images;
-            });
-    });
+    with_passes(s, [&](auto, const auto& passes) { floats = passes.data_workspace(); });
     return floats;
 }
 
-void conv_backward_data(float* dinp, const float* dout, const float* weights, float* workspace,
-                        const ConvSize& s, bool accumulate, Stream stream) {
-    if (by_few_images(s))
-        return few_images_backward_data(dinp, dout, weights, workspace, s, accumulate, stream);
-    if (by_mma(s)) return conv_mma_backward_data(dinp, dout, weights, workspace, s, accumulate, stream);
-    if (by_winograd(s, winograd_pictures_pay))
-        return winograd_backward_data(dinp, dout, weights, workspace, s, accumulate, stream);
-    tuned([&](auto tuning) {
-        using T = decltype(tuning);
-        for_each_phase<T, typename T::Conv>(s, [&](const Phase& phase, const Product& product,
-                                                   const Columns& columns, const PatchRows& taps) {
-            run_product(product, dinp, workspace, s.channels, s.height * s.width * s.images,
-                        {accumulate, nullptr, kIdent}, stream,
-                        [&](float* to, index_t stride, Epilogue epilogue) {
+template <class E, class S>
+void conv_backward_data(S* dinp, const E* dout, const E* weights, float* workspace, const ConvSize& s,
+                        bool accumulate, Stream stream) {
+    const Way way = way_of<E>(s, winograd_pictures_pay);
+    if (way == Way::mma)
+        return conv_mma_backward_data(dinp, dout, weights, workspace, s, accumulate, stream);
+    if constexpr (std::is_same_v<E, float>) {
+        if (way == Way::few_images)
+            return few_images_backward_data(dinp, dout, weights, workspace, s, accumulate, stream);
+        if (way == Way::winograd)
+            return winograd_backward_data(dinp, dout, weights, workspace, s, accumulate, stream);
+        with_passes(s, [&](auto tuning, const auto& passes) {
+            using T = decltype(tuning);
+            passes.data(dinp, workspace, accumulate, stream,
+                        [&](float* to, index_t stride, const Phase& phase, const Product& product,
+                            const Columns& columns, const PatchRows& taps, const Epilogue& epilogue) {
                             launch_with_barriers<conv_backward_data_kernel<T>>(
                                 direct_shape<T>(product, s.groups), stream, to, stride, dout, weights,
                                 s, phase, product, columns, taps, epilogue);
                         });
         });
-    });
+    }
 }
 
+template <class E>
 index_t conv_backward_weights_workspace(const ConvSize& s) {
-    if (by_few_images(s)) return few_images_backward_workspace(s);
-    if (by_mma(s)) return conv_mma_backward_weights_workspace(s);
-    if (by_winograd(s, winograd_weights_pay)) return winograd_backward_weights_workspace(s);
+    switch (way_of<E>(s, winograd_weights_pay)) {
+        case Way::mma: return conv_mma_backward_weights_workspace<E>(s);
+        case Way::few_images: return few_images_backward_workspace(s);
+        case Way::winograd: return winograd_backward_weights_workspace(s);
+        case Way::direct: break;
+    }
     index_t floats = 0;
-    tuned([&](auto tuning) {
-        using T = decltype(tuning);
-        const Columns columns(s.images, s.out_height, s.out_width);
-        const int parts = weights_product<T>(s, columns).parts;
-        if (parts > 1) floats = index_t(parts) * s.group_channels() * s.taps() * s.filters;
-    });
+    with_passes(s,
+                [&](auto, const auto& passes) { floats = passes.template weights_workspace<false>(); });
     return floats;
 }
 
-void conv_backward_weights(float* dweights, const float* inp, const float* dout, float* workspace,
+template <class E>
+void conv_backward_weights(float* dweights, const E* inp, const E* dout, float* workspace,
                            const ConvSize& s, bool accumulate, Stream stream) {
-    if (by_few_images(s))
-        return few_images_backward_weights(dweights, inp, dout, workspace, s, accumulate, stream);
-    if (by_mma(s))
+    const Way way = way_of<E>(s, winograd_weights_pay);
+    if (way == Way::mma)
         return conv_mma_backward_weights(dweights, inp, dout, workspace, s, accumulate, stream);
-    if (by_winograd(s, winograd_weights_pay))
-        return winograd_backward_weights(dweights, inp, dout, workspace, s, accumulate, stream);
-    tuned([&](auto tuning) {
-        using T = decltype(tuning);
-        const Columns columns(s.images, s.out_height, s.out_width);
-        const Product product = weights_product<T>(s, columns);
-        run_product(product, dweights, workspace, s.group_channels() * s.taps(), s.filters,
-                    {accumulate, nullptr, kIdent}, stream,
-                    [&](float* to, index_t stride, Epilogue epilogue) {
-                        launch_with_barriers<conv_backward_weights_kernel<T>>(
-                            direct_shape<T>(product, s.groups), stream, to, stride, inp, dout, s,
-                            product, columns, patch_rows(s), epilogue);
-                    });
-    });
+    if constexpr (std::is_same_v<E, float>) {
+        if (way == Way::few_images)
+            return few_images_backward_weights(dweights, inp, dout, workspace, s, accumulate, stream);
+        if (way == Way::winograd)
+            return winograd_backward_weights(dweights, inp, dout, workspace, s, accumulate, stream);
+        with_passes(s, [&](auto tuning, const auto& passes) {
+            using T = decltype(tuning);
+            passes.template weights<false>(
+                dweights, workspace, accumulate, stream,
+                [&](float* to, index_t stride, const Product& product, const Columns& columns,
+                    const PatchRows& taps, const Epilogue& epilogue) {
+                    launch_with_barriers<conv_backward_weights_kernel<T>>(
+                        direct_shape<T>(product, s.groups), stream, to, stride, inp, dout, s, product,
+                        columns, taps, epilogue);
+                });
+        });
+    }
 }
+
+template index_t conv_forward_workspace<float>(const ConvSize&);
+template index_t conv_backward_data_workspace<float>(const ConvSize&);
+template index_t conv_backward_weights_workspace<float>(const ConvSize&);
+template index_t conv_forward_workspace<bf16>(const ConvSize&);
+template index_t conv_backward_data_workspace<bf16>(const ConvSize&);
+template index_t conv_backward_weights_workspace<bf16>(const ConvSize&);
+template void conv_forward(float*, const float*, const float*, const float*, float*, const ConvSize&,
+                           Neuron, bool, Stream);
+template void conv_backward_data(float*, const float*, const float*, float*, const ConvSize&, bool,
+                                 Stream);
+template void conv_forward(float*, const bf16*, const bf16*, const float*, float*, const ConvSize&,
+                           Neuron, bool, Stream);
+template void conv_backward_data(float*, const bf16*, const bf16*, float*, const ConvSize&, bool,
+                                 Stream);
+template void conv_forward(bf16*, const bf16*, const bf16*, const float*, float*, const ConvSize&,
+                           Neuron, bool, Stream);
+template void conv_backward_data(bf16*, const bf16*, const bf16*, float*, const ConvSize&, bool,
+                                 Stream);
+template void conv_backward_weights(float*, const float*, const float*, float*, const ConvSize&, bool,
+                                    Stream);
+template void conv_backward_weights(float*, const bf16*, const bf16*, float*, const ConvSize&, bool,
+                                    Stream);

@@ -22,13 +22,15 @@
 #include "conv_size.h"
 
 // Pictures of one group's channels, (channels, height, width, images).
-struct Pictures {
-    const float* data;
+template <class E>
+struct PicturesOf {
+    const E* data;
     int height, width, images;
 
     __host__ __device__ int plane() const { return height * width * images; }
     __device__ int offset(int y, int x, int image) const { return (y * width + x) * images + image; }
 };
+using Pictures = PicturesOf<float>;
 
 // Columns of a product: (pixel, image), in the order in which they lie in memory.
 struct Columns {
@@ -49,7 +51,8 @@ struct Places {
     Indices<V> ys, xs, offsets;  // of each, where they do not lie in one pixel
 
     Places() = default;
-    __device__ __forceinline__ Places(const Columns& columns, int first, const Pictures& pictures,
+    template <class E>
+    __device__ __forceinline__ Places(const Columns& columns, int first, const PicturesOf<E>& pictures,
                                       int scale, int origin_y, int origin_x) {
         constexpr int L = lane_count<V>;
         auto place = [&](int column, int& y, int& x, int& offset) {
@@ -82,7 +85,9 @@ struct View {
     Indices<V> inside;  // which lanes see a pixel, if some do not or they lie apart
 
     View() = default;
-    __device__ __forceinline__ View(const Places<V>& at, const Pictures& pictures, int dy, int dx) {
+    template <class E>
+    __device__ __forceinline__ View(const Places<V>& at, const PicturesOf<E>& pictures, int dy,
+                                    int dx) {
         const int height = pictures.height, width = pictures.width;
         if (at.is_one_pixel) {
             const bool is_inside =
@@ -199,12 +204,12 @@ class PatchTile {
 
 // The same tile as addresses, for copies that nobody waits for: of runs of kRun columns, which lie side
 // by side in one pixel.
-template <int kRun, int kThreads, int kColumns>
+template <class E, int kRun, int kThreads, int kColumns>
 class PatchRuns {
     using Walk = TileWalk<kRun, kThreads, kColumns>;
 
    public:
-    __device__ __forceinline__ PatchRuns(const Pictures& pictures, const Columns& all, int column0,
+    __device__ __forceinline__ PatchRuns(const PicturesOf<E>& pictures, const Columns& all, int column0,
                                          int scale, int origin_y, int origin_x)
         : pictures_(pictures) {
         UNROLL_ON_GPU for (int j = 0; j < Walk::per_thread; ++j)
@@ -217,7 +222,7 @@ class PatchRuns {
                                                const Visit& visit) const {
         UNROLL_ON_GPU for (int r = Walk::first_row(); r < rows; r += Walk::row_step) {
             const PatchRow row = matrix(row0 + r);
-            const float* from =
+            const E* from =
                 pictures_.data + row.channel * pictures_.plane() + pictures_.offset(row.y, row.x, 0);
             UNROLL_ON_GPU for (int j = 0; j < Walk::per_thread; ++j) {
                 const View<float> view(places_[j], pictures_, row.y, row.x);
@@ -228,7 +233,7 @@ class PatchRuns {
     }
 
    private:
-    Pictures pictures_;
+    PicturesOf<E> pictures_;
     Places<float> places_[Walk::per_thread];
 };
 

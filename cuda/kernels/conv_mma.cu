@@ -1,6 +1,6 @@
-// Convolution and its two gradients on tensor cores (sm_80 and newer), with operands rounded to TF32 or
-// bfloat16 and float32 sums: the products of conv.cu in the tile loop of mma_loop.h. On the CPU this is
-// slow, and there for the tests.
+// Convolution and its two gradients on tensor cores (sm_80 and newer), with float32 operands rounded to
+// TF32 or bfloat16, or operands that are bfloat16, and float32 sums: the products of conv.cu in the
+// tile loop of mma_loop.h. On the CPU this is slow, and there for the tests.
 //
 // Rows are always filters or channels, of which a tower of AlexNet has 48, 128, 192 or 256:
 //
@@ -9,7 +9,11 @@
 //   weights   filters x (tap, channel), deep (pixel, image)
 //
 // No operand is transposed: loaders copy it as it lies in memory, and the tile loop reads either way.
-// Copies are of four floats where images and filters come in fours, else of one.
+// Copies and stores are of 16 bytes, four floats or eight bfloat16s, along images where these come in
+// fours or eights, and along filters likewise; else of one element.
+//
+// Kernels are templates over the Precision, the Tile, the output's element S, and how many images and
+// filters are copied at once.
 //
 // Thread map: as in conv.cu; a warp has a part of the block's tile.
 #include "conv_mma.h"
@@ -29,140 +33,139 @@ __device__ __forceinline__ void for_each_run(const Visit& visit) {
     }
 }
 
-template <class Precision, class Tile, int kRun>
+template <class Precision, class Tile, class S, int kFilters, int kImages, class E>
 __global__ void __launch_bounds__(Tile::threads)
-    conv_mma_forward_kernel(float* out, index_t part_stride, const float* inp, const float* weights,
-                            ConvSize s, Product product, Columns columns, PatchRows taps,
-                            Epilogue epilogue) {
+    conv_mma_forward_kernel(S* out, index_t part_stride, const E* inp, const E* weights, ConvSize s,
+                            Product product, Columns columns, PatchRows taps, Epilogue epilogue) {
     using A = typename Tile::template A<true>;
     using B = typename Tile::template B<true>;
     const Corner<Tile> tile(product);
     const int group = int(blockIdx.y), group_filters = s.group_filters();
-    const Pictures pictures = {
+    const PicturesOf<E> pictures = {
         inp + index_t(group) * s.group_channels() * s.height * s.width * s.images, s.height, s.width,
         s.images};
-    const PatchRuns<kRun, Tile::threads, Tile::BN> patches(pictures, columns, tile.n, s.stride,
-                                                           -s.padding, -s.padding);
+    const PatchRuns<E, kImages, Tile::threads, Tile::BN> patches(pictures, columns, tile.n, s.stride,
+                                                                 -s.padding, -s.padding);
     const int tap_count = s.taps();
-    const float* filters = weights + group * group_filters + tile.m;
-    auto load_a = [&](float* a, int k0) {
-        for_each_run<Tile, kRun, Tile::BK, Tile::BM>([&](int k, int m) {
+    const E* filters = weights + group * group_filters + tile.m;
+    auto load_a = [&](E* a, int k0) {
+        for_each_run<Tile, kFilters, Tile::BK, Tile::BM>([&](int k, int m) {
             const PatchRow row = taps(k0 + k);
             const index_t at = index_t(row.channel * tap_count + row.tap) * s.filters;
-            copy_async<kRun>(a + A::at(m, k), filters + at + m, k0 + k < tile.k_end && m < tile.rows);
+            copy_async<kFilters>(a + A::at(m, k), filters + at + m,
+                                 k0 + k < tile.k_end && m < tile.rows);
         });
     };
-    auto load_b = [&](float* b, int k0) {
-        patches.visit_rows(taps, k0, Tile::BK, [&](int k, int n, const float* from, bool inside) {
-            copy_async<kRun>(b + B::at(n, k), from, inside);
+    auto load_b = [&](E* b, int k0) {
+        patches.visit_rows(taps, k0, Tile::BK, [&](int k, int n, const E* from, bool inside) {
+            copy_async<kImages>(b + B::at(n, k), from, inside);
         });
     };
     const int plane = columns.count;
-    float* to = out + blockIdx.z * part_stride + index_t(group) * group_filters * plane;
-    mma_loop<Precision, Tile, A, B, false>(tile.k_begin, tile.k_end, load_a, load_b,
-                                           [&](int m, int n, float sum) {
-                                               if (m >= tile.rows || n >= tile.columns) return;
-                                               const int row = tile.m + m;
-                                               float* p = to + index_t(row) * plane + tile.n + n;
-                                               *p = epilogue(sum, p, 1, group * group_filters + row);
-                                           });
+    S* to = out + blockIdx.z * part_stride + index_t(group) * group_filters * plane;
+    mma_loop<Precision, Tile, A, B, false, kImages>(
+        tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, const Run<float, kImages>& sums) {
+            if (m >= tile.rows || n >= tile.columns) return;
+            const int row = tile.m + m;
+            epilogue.store_along(sums, to + index_t(row) * plane + tile.n + n,
+                                 group * group_filters + row);
+        });
 }
 
-template <class Precision, class Tile, int kRun>
+template <class Precision, class Tile, class S, int kFilters, int kImages, class E>
 __global__ void __launch_bounds__(Tile::threads)
-    conv_mma_data_kernel(float* dinp, index_t part_stride, const float* dout, const float* weights,
-                         ConvSize s, Phase phase, Product product, Columns columns, PatchRows taps,
+    conv_mma_data_kernel(S* dinp, index_t part_stride, const E* dout, const E* weights, ConvSize s,
+                         Phase phase, Product product, Columns columns, PatchRows taps,
                          Epilogue epilogue) {
     using A = typename Tile::template A<false>;
     using B = typename Tile::template B<true>;
     const Corner<Tile> tile(product);
     const int group = int(blockIdx.y), group_filters = s.group_filters();
     const int filter_size = s.taps() * s.filters;
-    const Pictures gradients = {
+    const PicturesOf<E> gradients = {
         dout + index_t(group) * group_filters * s.out_height * s.out_width * s.images, s.out_height,
         s.out_width, s.images};
-    const PatchRuns<kRun, Tile::threads, Tile::BN> patches(gradients, columns, tile.n, 1,
-                                                           phase.origin_y, phase.origin_x);
-    auto load_a = [&](float* a, int k0) {
-        using Walk = TileWalk<kRun, Tile::threads, Tile::BK>;
+    const PatchRuns<E, kImages, Tile::threads, Tile::BN> patches(gradients, columns, tile.n, 1,
+                                                                 phase.origin_y, phase.origin_x);
+    auto load_a = [&](E* a, int k0) {
+        using Walk = TileWalk<kFilters, Tile::threads, Tile::BK>;
         const int k = Walk::column(0);
         const int tap = taps.padded_channels.quotient(k0 + k), ty = taps.width.quotient(tap);
         const int tx = taps.width.remainder(tap, ty), f = taps.padded_channels.remainder(k0 + k, tap);
         const int ky = phase.tap_y + ty * s.stride, kx = phase.tap_x + tx * s.stride;
-        const float* from =
-            weights + (ky * s.filter_width + kx) * s.filters + group * group_filters + f;
+        const E* from = weights + (ky * s.filter_width + kx) * s.filters + group * group_filters + f;
         UNROLL_ON_GPU for (int m = Walk::first_row(); m < Tile::BM; m += Walk::row_step)
-            copy_async<kRun>(a + A::at(m, k), from + index_t(tile.m + m) * filter_size,
-                             k0 + k < tile.k_end && m < tile.rows);
+            copy_async<kFilters>(a + A::at(m, k), from + index_t(tile.m + m) * filter_size,
+                                 k0 + k < tile.k_end && m < tile.rows);
     };
-    auto load_b = [&](float* b, int k0) {
-        patches.visit_rows(taps, k0, Tile::BK, [&](int k, int n, const float* from, bool inside) {
-            copy_async<kRun>(b + B::at(n, k), from, inside);
+    auto load_b = [&](E* b, int k0) {
+        patches.visit_rows(taps, k0, Tile::BK, [&](int k, int n, const E* from, bool inside) {
+            copy_async<kImages>(b + B::at(n, k), from, inside);
         });
     };
-    float* to = dinp + blockIdx.z * part_stride +
-                index_t(group) * s.group_channels() * s.height * s.width * s.images;
-    const Pictures phases = {to, s.height, s.width, s.images};
-    mma_loop<Precision, Tile, A, B, false>(
-        tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, float sum) {
+    S* to = dinp + blockIdx.z * part_stride +
+            index_t(group) * s.group_channels() * s.height * s.width * s.images;
+    const PicturesOf<S> phases = {to, s.height, s.width, s.images};
+    mma_loop<Precision, Tile, A, B, false, kImages>(
+        tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, const Run<float, kImages>& sums) {
             if (m >= tile.rows || n >= tile.columns) return;
             int at = tile.n + n;
             if (s.stride > 1)
                 at = Places<float>(columns, at, phases, s.stride, phase.y, phase.x).offset;
-            float* p = to + index_t(tile.m + m) * phases.plane() + at;
-            *p = epilogue(sum, p, 1, 0);
+            epilogue.store_along(sums, to + index_t(tile.m + m) * phases.plane() + at, 0);
         });
 }
 
-template <class Precision, class Tile, int kRun>
+template <class Precision, class Tile, int kFilters, int kImages, class E>
 __global__ void __launch_bounds__(Tile::threads)
-    conv_mma_weights_kernel(float* dweights, index_t part_stride, const float* inp, const float* dout,
+    conv_mma_weights_kernel(float* dweights, index_t part_stride, const E* inp, const E* dout,
                             ConvSize s, Product product, Columns columns, PatchRows taps,
                             Epilogue epilogue) {
     using A = typename Tile::template A<false>;
     using B = typename Tile::template B<false>;
-    using Walk = TileWalk<kRun, Tile::threads, Tile::BK>;
+    using Walk = TileWalk<kImages, Tile::threads, Tile::BK>;
     const Corner<Tile> tile(product);
     const int group = int(blockIdx.y), out_plane = columns.count;
     const int group_filters = s.group_filters(), tap_count = s.taps();
-    const Pictures pictures = {
+    const PicturesOf<E> pictures = {
         inp + index_t(group) * s.group_channels() * s.height * s.width * s.images, s.height, s.width,
         s.images};
-    const float* gradients = dout + index_t(group * group_filters + tile.m) * out_plane;
+    const E* gradients = dout + index_t(group * group_filters + tile.m) * out_plane;
     const int k = Walk::column(0);
-    auto load_a = [&](float* a, int k0) {
+    auto load_a = [&](E* a, int k0) {
         UNROLL_ON_GPU for (int m = Walk::first_row(); m < Tile::BM; m += Walk::row_step)
-            copy_async<kRun>(a + A::at(m, k), gradients + index_t(m) * out_plane + k0 + k,
-                             k0 + k < tile.k_end && m < tile.rows);
+            copy_async<kImages>(a + A::at(m, k), gradients + index_t(m) * out_plane + k0 + k,
+                                k0 + k < tile.k_end && m < tile.rows);
     };
-    auto load_b = [&](float* b, int k0) {
+    auto load_b = [&](E* b, int k0) {
         const Places<float> place(columns, k0 + k, pictures, s.stride, -s.padding, -s.padding);
         UNROLL_ON_GPU for (int n = Walk::first_row(); n < Tile::BN; n += Walk::row_step) {
             const PatchRow row = taps(tile.n + n);
             const View<float> view(place, pictures, row.y, row.x);
-            copy_async<kRun>(b + B::at(n, k),
-                             pictures.data + row.channel * pictures.plane() +
-                                 pictures.offset(row.y, row.x, 0) + place.offset,
-                             row.channel >= 0 && view.what != View<float>::nothing);
+            copy_async<kImages>(b + B::at(n, k),
+                                pictures.data + row.channel * pictures.plane() +
+                                    pictures.offset(row.y, row.x, 0) + place.offset,
+                                row.channel >= 0 && view.what != View<float>::nothing);
         }
     };
     float* to = dweights + blockIdx.z * part_stride + group * group_filters;
-    mma_loop<Precision, Tile, A, B, true>(
-        tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, float sum) {
+    mma_loop<Precision, Tile, A, B, true, kFilters>(
+        tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, const Run<float, kFilters>& sums) {
             if (m >= tile.rows || n >= tile.columns) return;
             const PatchRow row = taps(tile.n + n);
-            float* p = to + index_t(row.channel * tap_count + row.tap) * s.filters + tile.m + m;
-            *p = epilogue(sum, p, 1, 0);
+            const index_t at = index_t(row.channel * tap_count + row.tap) * s.filters;
+            epilogue.store_along(sums, to + at + tile.m + m, 0);
         });
 }
 
 // The product's tile: the one whose rows fit best, the largest of equals.
-template <class Use>
+template <class E, class Use>
 void with_tile(int rows, const Use& use) {
-    using Rows48 = MmaTile<1, 4, 3, 8, 16, 3>;
-    using Rows96 = MmaTile<2, 2, 3, 8, 16, 3>;
-    using Rows64 = MmaTile<1, 4, 4, 8, 16, 3>;
-    using Rows128 = MmaTile<2, 2, 4, 8, 16, 3>;
+    constexpr int kStages = sizeof(E) == 2 ? 4 : 3;
+    using Rows48 = MmaTile<E, 1, 4, 3, 4, 3>;
+    using Rows96 = MmaTile<E, 2, 2, 3, 4, kStages>;
+    using Rows64 = MmaTile<E, 1, 4, 4, 4, 3>;
+    using Rows128 = MmaTile<E, 2, 2, 4, 4, kStages>;
     auto padded = [&](int tile_rows) { return ceil_div(rows, tile_rows) * tile_rows; };
     const int least = smaller(smaller(padded(48), padded(64)), smaller(padded(96), padded(128)));
     if (padded(128) == least)
@@ -175,31 +178,30 @@ void with_tile(int rows, const Use& use) {
         use(Rows48());
 }
 
-// Calls use(precision, tile, constant kRun).
-template <class Use>
+// Calls use(precision, tile, constants kFilters, kImages).
+template <class E, class Use>
 void with_instance(const ConvSize& s, int rows, const Use& use) {
+    constexpr int kRun = 16 / int(sizeof(E));
+    constexpr std::integral_constant<int, kRun> runs;
+    constexpr std::integral_constant<int, 1> singles;
+    using Tile = MmaTile<E, 2, 2, 4, 4, 3>;
+    const bool filters = s.aligned && s.group_filters() % kRun == 0,
+               images = s.aligned && s.images % kRun == 0;
     auto with_precision = [&](auto precision) {
-        if (s.aligned && s.images % 4 == 0 && s.group_filters() % 4 == 0)
-            with_tile(rows, [&](auto tile) { use(precision, tile, std::integral_constant<int, 4>()); });
-        else
-            use(precision, MmaTile<2, 2, 4, 8, 16, 3>(), std::integral_constant<int, 1>());
+        if (filters && images)
+            return with_tile<E>(rows, [&](auto tile) { use(precision, tile, runs, runs); });
+        if constexpr (std::is_same_v<E, bf16>) {  // whose copies one by one are no asynchronous ones
+            if (filters) return use(precision, Tile(), runs, singles);
+            if (images) return use(precision, Tile(), singles, runs);
+        }
+        use(precision, Tile(), singles, singles);
     };
-    if (s.precision == ConvPrecision::tf32)
+    if constexpr (std::is_same_v<E, bf16>)
+        with_precision(Bf16());
+    else if (s.precision == ConvPrecision::tf32)
         with_precision(Tf32());
     else
-        with_precision(Bf16());
-}
-
-template <class Tile>
-Product forward_product(const ConvSize& s, const Columns& columns) {
-    return product_of<ForGpu, Tile>(s.group_filters(), columns.count, s.group_channels() * s.taps(),
-                                    s.groups, true);
-}
-
-template <class Tile>
-Product weights_product(const ConvSize& s, const Columns& columns) {
-    return product_of<ForGpu, Tile>(s.group_filters(), s.group_channels() * s.taps(), columns.count,
-                                    s.groups, false);
+        with_precision(RoundedBf16());
 }
 
 template <class Tile>
@@ -211,84 +213,105 @@ LaunchShape mma_shape(const Product& product, int groups) {
 
 }  // namespace
 
+template <class E>
 index_t conv_mma_forward_workspace(const ConvSize& s) {
     index_t floats = 0;
-    with_instance(s, s.group_filters(), [&](auto, auto tile, auto) {
-        const Columns columns(s.images, s.out_height, s.out_width);
-        const int parts = forward_product<decltype(tile)>(s, columns).parts;
-        if (parts > 1) floats = index_t(parts) * s.filters * columns.count;
+    with_instance<E>(s, s.group_filters(), [&](auto, auto tile, auto, auto) {
+        floats = Passes<ForGpu, decltype(tile)>{s}.forward_workspace();
     });
     return floats;
 }
 
-void conv_mma_forward(float* out, const float* inp, const float* weights, const float* bias,
-                      float* workspace, const ConvSize& s, Neuron neuron, bool accumulate,
-                      Stream stream) {
-    with_instance(s, s.group_filters(), [&](auto precision, auto tile, auto run) {
+template <class E, class S>
+void conv_mma_forward(S* out, const E* inp, const E* weights, const float* bias, float* workspace,
+                      const ConvSize& s, Neuron neuron, bool accumulate, Stream stream) {
+    with_instance<E>(s, s.group_filters(), [&](auto precision, auto tile, auto filters, auto images) {
         using Tile = decltype(tile);
-        const Columns columns(s.images, s.out_height, s.out_width);
-        const Product product = forward_product<Tile>(s, columns);
-        const LaunchShape shape = mma_shape<Tile>(product, s.groups);
-        run_product(product, out, workspace, s.filters, columns.count, {accumulate, bias, neuron},
-                    stream, [&](float* to, index_t stride, Epilogue epilogue) {
-                        launch_with_barriers<conv_mma_forward_kernel<decltype(precision), Tile, run>>(
-                            shape, stream, to, stride, inp, weights, s, product, columns, patch_rows(s),
-                            epilogue);
-                    });
+        Passes<ForGpu, Tile>{s}.forward(
+            out, workspace, {accumulate, bias, neuron}, stream,
+            [&](auto* to, index_t stride, const Product& product, const Columns& columns,
+                const PatchRows& taps, const Epilogue& epilogue) {
+                using Out = std::remove_pointer_t<decltype(to)>;
+                launch_with_barriers<
+                    conv_mma_forward_kernel<decltype(precision), Tile, Out, filters, images, E>>(
+                    mma_shape<Tile>(product, s.groups), stream, to, stride, inp, weights, s, product,
+                    columns, taps, epilogue);
+            });
     });
 }
 
+template <class E>
 index_t conv_mma_backward_data_workspace(const ConvSize& s) {
     index_t floats = 0;
-    with_instance(s, s.group_channels(), [&](auto, auto tile, auto) {
-        for_each_phase<ForGpu, decltype(tile)>(
-            s, [&](const Phase&, const Product& p, const Columns&, const PatchRows&) {
-                if (p.parts > 1) floats = index_t(p.parts) * s.channels * s.height * s.width * s.images;
-            });
+    with_instance<E>(s, s.group_channels(), [&](auto, auto tile, auto, auto) {
+        floats = Passes<ForGpu, decltype(tile)>{s}.data_workspace();
     });
     return floats;
 }
 
-void conv_mma_backward_data(float* dinp, const float* dout, const float* weights, float* workspace,
+template <class E, class S>
+void conv_mma_backward_data(S* dinp, const E* dout, const E* weights, float* workspace,
                             const ConvSize& s, bool accumulate, Stream stream) {
-    with_instance(s, s.group_channels(), [&](auto precision, auto tile, auto run) {
+    with_instance<E>(s, s.group_channels(), [&](auto precision, auto tile, auto filters, auto images) {
         using Tile = decltype(tile);
-        for_each_phase<ForGpu, Tile>(s, [&](const Phase& phase, const Product& product,
-                                            const Columns& columns, const PatchRows& taps) {
-            const LaunchShape shape = mma_shape<Tile>(product, s.groups);
-            run_product(product, dinp, workspace, s.channels, s.height * s.width * s.images,
-                        {accumulate, nullptr, kIdent}, stream,
-                        [&](float* to, index_t stride, Epilogue epilogue) {
-                            launch_with_barriers<conv_mma_data_kernel<decltype(precision), Tile, run>>(
-                                shape, stream, to, stride, dout, weights, s, phase, product, columns,
-                                taps, epilogue);
-                        });
-        });
+        Passes<ForGpu, Tile>{s}.data(
+            dinp, workspace, accumulate, stream,
+            [&](auto* to, index_t stride, const Phase& phase, const Product& product,
+                const Columns& columns, const PatchRows& taps, const Epilogue& epilogue) {
+                using Out = std::remove_pointer_t<decltype(to)>;
+                launch_with_barriers<
+                    conv_mma_data_kernel<decltype(precision), Tile, Out, filters, images, E>>(
+                    mma_shape<Tile>(product, s.groups), stream, to, stride, dout, weights, s, phase,
+                    product, columns, taps, epilogue);
+            });
     });
 }
 
+template <class E>
 index_t conv_mma_backward_weights_workspace(const ConvSize& s) {
     index_t floats = 0;
-    with_instance(s, s.group_filters(), [&](auto, auto tile, auto) {
-        const Columns columns(s.images, s.out_height, s.out_width);
-        const int parts = weights_product<decltype(tile)>(s, columns).parts;
-        if (parts > 1) floats = index_t(parts) * s.group_channels() * s.taps() * s.filters;
+    with_instance<E>(s, s.group_filters(), [&](auto, auto tile, auto, auto) {
+        floats = Passes<ForGpu, decltype(tile)>{s}.template weights_workspace<true>();
     });
     return floats;
 }
 
-void conv_mma_backward_weights(float* dweights, const float* inp, const float* dout, float* workspace,
+template <class E>
+void conv_mma_backward_weights(float* dweights, const E* inp, const E* dout, float* workspace,
                                const ConvSize& s, bool accumulate, Stream stream) {
-    with_instance(s, s.group_filters(), [&](auto precision, auto tile, auto run) {
+    with_instance<E>(s, s.group_filters(), [&](auto precision, auto tile, auto filters, auto images) {
         using Tile = decltype(tile);
-        const Columns columns(s.images, s.out_height, s.out_width);
-        const Product product = weights_product<Tile>(s, columns);
-        const LaunchShape shape = mma_shape<Tile>(product, s.groups);
-        run_product(
-            product, dweights, workspace, s.group_channels() * s.taps(), s.filters,
-            {accumulate, nullptr, kIdent}, stream, [&](float* to, index_t stride, Epilogue epilogue) {
-                launch_with_barriers<conv_mma_weights_kernel<decltype(precision), Tile, run>>(
-                    shape, stream, to, stride, inp, dout, s, product, columns, patch_rows(s), epilogue);
+        Passes<ForGpu, Tile>{s}.template weights<true>(
+            dweights, workspace, accumulate, stream,
+            [&](float* to, index_t stride, const Product& product, const Columns& columns,
+                const PatchRows& taps, const Epilogue& epilogue) {
+                launch_with_barriers<
+                    conv_mma_weights_kernel<decltype(precision), Tile, filters, images, E>>(
+                    mma_shape<Tile>(product, s.groups), stream, to, stride, inp, dout, s, product,
+                    columns, taps, epilogue);
             });
     });
 }
+
+template index_t conv_mma_forward_workspace<float>(const ConvSize&);
+template index_t conv_mma_backward_data_workspace<float>(const ConvSize&);
+template index_t conv_mma_backward_weights_workspace<float>(const ConvSize&);
+template index_t conv_mma_forward_workspace<bf16>(const ConvSize&);
+template index_t conv_mma_backward_data_workspace<bf16>(const ConvSize&);
+template index_t conv_mma_backward_weights_workspace<bf16>(const ConvSize&);
+template void conv_mma_forward(float*, const float*, const float*, const float*, float*,
+                               const ConvSize&, Neuron, bool, Stream);
+template void conv_mma_backward_data(float*, const float*, const float*, float*, const ConvSize&, bool,
+                                     Stream);
+template void conv_mma_forward(float*, const bf16*, const bf16*, const float*, float*, const ConvSize&,
+                               Neuron, bool, Stream);
+template void conv_mma_backward_data(float*, const bf16*, const bf16*, float*, const ConvSize&, bool,
+                                     Stream);
+template void conv_mma_forward(bf16*, const bf16*, const bf16*, const float*, float*, const ConvSize&,
+                               Neuron, bool, Stream);
+template void conv_mma_backward_data(bf16*, const bf16*, const bf16*, float*, const ConvSize&, bool,
+                                     Stream);
+template void conv_mma_backward_weights(float*, const float*, const float*, float*, const ConvSize&,
+                                        bool, Stream);
+template void conv_mma_backward_weights(float*, const bf16*, const bf16*, float*, const ConvSize&, bool,
+                                        Stream);

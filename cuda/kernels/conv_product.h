@@ -65,10 +65,15 @@ struct Phase {
     int origin_y, origin_x;        // where dout's pixel of tap (0, 0) lies for pixel (0, 0)
 };
 
+// The memory that a product's parts need, in floats.
+inline index_t parts_size(const Product& p, int out_rows, int out_columns) {
+    return p.parts == 1 ? 0 : index_t(p.parts) * out_rows * out_columns;
+}
+
 // Runs a pass: straight into `out`, or part by part into `workspace` and from there. `start(to,
 // part_stride, epilogue)` launches it.
-template <class Start>
-void run_product(const Product& p, float* out, float* workspace, int out_rows, int out_columns,
+template <class S, class Start>
+void run_product(const Product& p, S* out, float* workspace, int out_rows, int out_columns,
                  const Epilogue& epilogue, Stream stream, const Start& start) {
     if (p.parts == 1) return start(out, index_t(0), epilogue);
     start(workspace, index_t(out_rows) * out_columns, Epilogue{false, nullptr, kIdent});
@@ -107,3 +112,74 @@ void for_each_phase(const ConvSize& s, const Use& use) {
             use(phase, product, columns, taps);
         }
 }
+
+// The passes over tiles of a kind, and the floats of workspace that they need. start(to, part_stride,
+// ..., epilogue) launches a product, `to` being the output or the workspace.
+template <class T, class Tile>
+struct Passes {
+    const ConvSize& s;
+
+    template <class S, class Start>
+    void forward(S* out, float* workspace, const Epilogue& epilogue, Stream stream,
+                 const Start& start) const {
+        const Columns columns = out_columns();
+        const Product product = forward_product();
+        run_product(product, out, workspace, s.filters, columns.count, epilogue, stream,
+                    [&](auto* to, index_t stride, const Epilogue& end) {
+                        start(to, stride, product, columns, patch_rows(s), end);
+                    });
+    }
+    index_t forward_workspace() const {
+        return parts_size(forward_product(), s.filters, out_columns().count);
+    }
+
+    template <class S, class Start>
+    void data(S* dinp, float* workspace, bool accumulate, Stream stream, const Start& start) const {
+        for_each_phase<T, Tile>(s, [&](const Phase& phase, const Product& product,
+                                       const Columns& columns, const PatchRows& taps) {
+            run_product(product, dinp, workspace, s.channels, inp_plane(),
+                        {accumulate, nullptr, kIdent}, stream,
+                        [&](auto* to, index_t stride, const Epilogue& end) {
+                            start(to, stride, phase, product, columns, taps, end);
+                        });
+        });
+    }
+    index_t data_workspace() const {
+        index_t floats = 0;
+        for_each_phase<T, Tile>(
+            s, [&](const Phase&, const Product& product, const Columns&, const PatchRows&) {
+                floats = larger(floats, parts_size(product, s.channels, inp_plane()));
+            });
+        return floats;
+    }
+
+    // The product's rows are filters, or its columns.
+    template <bool kFilterRows, class Start>
+    void weights(float* dweights, float* workspace, bool accumulate, Stream stream,
+                 const Start& start) const {
+        const Product product = weights_product<kFilterRows>();
+        run_product(product, dweights, workspace, s.group_channels() * s.taps(), s.filters,
+                    {accumulate, nullptr, kIdent}, stream,
+                    [&](float* to, index_t stride, const Epilogue& end) {
+                        start(to, stride, product, out_columns(), patch_rows(s), end);
+                    });
+    }
+    template <bool kFilterRows>
+    index_t weights_workspace() const {
+        return parts_size(weights_product<kFilterRows>(), s.group_channels() * s.taps(), s.filters);
+    }
+
+   private:
+    Columns out_columns() const { return {s.images, s.out_height, s.out_width}; }
+    int inp_plane() const { return s.height * s.width * s.images; }
+    Product forward_product() const {
+        return product_of<T, Tile>(s.group_filters(), out_columns().count,
+                                   s.group_channels() * s.taps(), s.groups, true);
+    }
+    template <bool kFilterRows>
+    Product weights_product() const {
+        const int rows = s.group_channels() * s.taps(), filters = s.group_filters();
+        return product_of<T, Tile>(kFilterRows ? filters : rows, kFilterRows ? rows : filters,
+                                   out_columns().count, s.groups, false);
+    }
+};

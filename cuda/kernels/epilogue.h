@@ -1,6 +1,8 @@
 // What becomes of an element of a convolution: [+ what was there] + bias, then the neuron.
 #pragma once
 
+#include "../core/bf16.h"
+#include "../core/run.h"
 #include "neuron.h"
 
 constexpr Neuron kIdent = {NeuronKind::ident, 1.f, 1.f};
@@ -10,11 +12,21 @@ struct Epilogue {
     const float* bias;  // one per row, or null
     Neuron neuron;
 
-    template <class V>
-    __device__ __forceinline__ V operator()(V sum, const float* was, index_t count, int row) const {
-        if (accumulate) sum = load<V>(was, count) + sum;
+    template <class V, class S>
+    __device__ __forceinline__ V operator()(V sum, const S* was, index_t count, int row) const {
+        if (accumulate) sum = load<V>(was, count) + as_stored<S>(sum);
         if (bias) sum += splat<V>(bias[row]);
         return activate(neuron, sum);
+    }
+
+    // Stores a run of elements of one row.
+    template <class S, int kRun>
+    __device__ __forceinline__ void store_along(const Run<float, kRun>& sums, S* to, int row) const {
+        Run<S, kRun> run;
+        if (accumulate) run = load_run<kRun>(to);
+        UNROLL for (int i = 0; i < kRun; ++i)
+            store(&run.v[i], (*this)(sums.v[i], &run.v[i], 1, row), index_t(1));
+        store_run(to, run);
     }
 
     // Stores an element for each of the next rows, of which there are `count`, in memory `stride`

@@ -195,17 +195,23 @@ template <class S>
 void augment(S* out, const uint8_t* pictures, const int* offsets, const uint8_t* flips,
              const float* mean, const float* noise, AugmentSizes sizes, float scale, Stream stream);
 
-// ---- conv.cu: convolution and its gradients. A workspace of as many floats as the _workspace function
-// says (0: null will do) is needed where a product is cut into parts.
+// ---- conv.cu: convolution and its gradients, of operands E; results S are bf16 only where E is. A
+// workspace of as many floats as the _workspace function says (0: null will do) is needed where a
+// product is cut into parts.
+template <class E>
 index_t conv_forward_workspace(const ConvSize& size);
-void conv_forward(float* out, const float* inp, const float* weights, const float* bias,
-                  float* workspace, const ConvSize& size, Neuron neuron, bool accumulate,
-                  Stream stream);
+template <class E, class S>
+void conv_forward(S* out, const E* inp, const E* weights, const float* bias, float* workspace,
+                  const ConvSize& size, Neuron neuron, bool accumulate, Stream stream);
+template <class E>
 index_t conv_backward_data_workspace(const ConvSize& size);
-void conv_backward_data(float* dinp, const float* dout, const float* weights, float* workspace,
+template <class E, class S>
+void conv_backward_data(S* dinp, const E* dout, const E* weights, float* workspace,
                         const ConvSize& size, bool accumulate, Stream stream);
+template <class E>
 index_t conv_backward_weights_workspace(const ConvSize& size);
-void conv_backward_weights(float* dweights, const float* inp, const float* dout, float* workspace,
+template <class E>
+void conv_backward_weights(float* dweights, const E* inp, const E* dout, float* workspace,
                            const ConvSize& size, bool accumulate, Stream stream);
 
 // ---- local.cu: as conv.cu, with weights (positions, channels / groups, filter_height, filter_width,

@@ -5,5 +5,6 @@
 
 // out = epilogue(sum of the parts), added in their order. out (rows, columns), parts (part_count, rows,
 // columns); the epilogue has a bias for each row.
-void sum_parts(float* out, const float* parts, int part_count, int rows, int columns,
+template <class S>
+void sum_parts(S* out, const float* parts, int part_count, int rows, int columns,
                const Epilogue& epilogue, Stream stream);
