@@ -17,7 +17,7 @@ ConvPrecision precision_argument(const std::string& name) {
 
 void check_operands(const ArrayArgument& a, const ArrayArgument& b, const ArrayArgument& out,
                     const std::string& algorithm, const std::string& precision) {
-    check_same_dtype(a, b);
+    check_same_dtype({&a, &b});
     if (a.dtype == "bfloat16") {
         check_setting(precision == "bf16",
                       "bfloat16 arrays are multiplied with precision='bf16', got '" + precision +

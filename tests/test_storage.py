@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -126,7 +128,13 @@ def bf16(monkeypatch):
 
 
 def tiny() -> layer_file.NetSpec:
-    return layer_file.parse(tiny_run.DEFINITION, tiny_run.parameters(), "tiny")
+    """That of tiny_run, with a normalisation in place of its local layer."""
+    norm = layer("norm1a", "cmrnorm", "conv1a", channels=4, size=3)
+    definition = re.sub(r"\[local2b\].*?\n\n", "", tiny_run.DEFINITION, flags=re.DOTALL)
+    definition = definition.replace("local2b", "pool1b").replace("[pool1a]", f"{norm}\n[pool1a]")
+    definition = re.sub(r"(\[pool1a\]\ntype=pool\ninputs=)conv1a", r"\1norm1a", definition)
+    parameters = re.sub(r"\[local2b\]\n(\w+=.*\n)*", "", tiny_run.parameters())
+    return layer_file.parse(definition, parameters + "[norm1a]\nscale=0.5\npow=0.75\n", "tiny")
 
 
 def batch(device: Device, images: int = 12) -> tuple:
@@ -193,7 +201,7 @@ def test_it_learns_as_in_float32(bf16):
         return np.array(found)
 
     rounded, exact = losses(bf16("cpu")), losses([Device("cpu")])
-    assert exact[-1] < 0.8 * exact[0]
+    assert exact[-1] < 0.95 * exact[0]
     np.testing.assert_allclose(rounded, exact, rtol=0.05, atol=0.02)
 
 

@@ -27,9 +27,14 @@ namespace {
 template <class Tile, int kRun, int kRows, int kColumns, class Visit>
 __device__ __forceinline__ void for_each_run(const Visit& visit) {
     constexpr int kRuns = kColumns / kRun, kAll = kRows * kRuns;
-    UNROLL_ON_GPU for (int i = 0; i < ceil_div(kAll, Tile::threads); ++i) {
-        const int run = i * Tile::threads + int(threadIdx.x);
-        if (kAll % Tile::threads == 0 || run < kAll) visit(run / kRuns, run % kRuns * kRun);
+    if constexpr (kRun == 1) {  // too many to unroll
+        for (int run = int(threadIdx.x); run < kAll; run += int(blockDim.x))
+            visit(run / kRuns, run % kRuns);
+    } else {
+        UNROLL_ON_GPU for (int i = 0; i < ceil_div(kAll, Tile::threads); ++i) {
+            const int run = i * Tile::threads + int(threadIdx.x);
+            if (kAll % Tile::threads == 0 || run < kAll) visit(run / kRuns, run % kRuns * kRun);
+        }
     }
 }
 

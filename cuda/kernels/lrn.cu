@@ -137,7 +137,8 @@ __global__ void lrn_blocked_backward_kernel(S* __restrict__ dinp, const S* __res
             const V pulls = 2 * norm.power * norm.scale * products * (inverse.of_d * inverse.of_power);
             for (int c = first; c < end; ++c) {
                 const V x = load<V>(inp + c * plane + at, lanes);
-                const V dx = load<V>(dout + c * plane + at, lanes) * inverse.of_power - x * pulls;
+                const V scaled = load<V>(dout + c * plane + at, lanes) * inverse.of_power;
+                const V dx = multiply_add(-x, pulls, scaled);
                 store_gradient<relu_below>(dinp + c * plane + at, dx, x, accumulate, lanes);
             }
         });
