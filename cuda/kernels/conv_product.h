@@ -67,8 +67,8 @@ struct Phase {
 
 // Runs a pass: straight into `out`, or part by part into `workspace` and from there. `start(to,
 // part_stride, epilogue)` launches it.
-template <class Start>
-void run_product(const Product& p, float* out, float* workspace, int out_rows, int out_columns,
+template <class Out, class Start>
+void run_product(const Product& p, Out* out, float* workspace, int out_rows, int out_columns,
                  const Epilogue& epilogue, Stream stream, const Start& start) {
     if (p.parts == 1) return start(out, index_t(0), epilogue);
     start(workspace, index_t(out_rows) * out_columns, Epilogue{false, nullptr, kIdent});

@@ -1,6 +1,7 @@
 // What becomes of an element of a convolution: [+ what was there] + bias, then the neuron.
 #pragma once
 
+#include "../core/bf16.h"
 #include "neuron.h"
 
 constexpr Neuron kIdent = {NeuronKind::ident, 1.f, 1.f};
@@ -10,9 +11,10 @@ struct Epilogue {
     const float* bias;  // one per row, or null
     Neuron neuron;
 
-    template <class V>
-    __device__ __forceinline__ V operator()(V sum, const float* was, index_t count, int row) const {
-        if (accumulate) sum = load<V>(was, count) + sum;
+    // `was` is float32 or bfloat16, for which the sum is rounded before it is added.
+    template <class V, class S>
+    __device__ __forceinline__ V operator()(V sum, const S* was, index_t count, int row) const {
+        if (accumulate) sum = load<V>(was, count) + as_stored<S>(sum);
         if (bias) sum += splat<V>(bias[row]);
         return activate(neuron, sum);
     }

@@ -7,8 +7,8 @@
 #include "../core/launch.h"
 #include "../core/tuning.h"
 
-template <class T>
-__global__ void sum_parts_kernel(float* out, const float* parts, int part_count, index_t part_stride,
+template <class T, class Out>
+__global__ void sum_parts_kernel(Out* out, const float* parts, int part_count, index_t part_stride,
                                  int columns, int groups, Divisor groups_of_row, Epilogue epilogue) {
     using V = typename T::V;
     for (int i = 0; i < T::items; ++i) {
@@ -24,14 +24,18 @@ __global__ void sum_parts_kernel(float* out, const float* parts, int part_count,
     }
 }
 
-void sum_parts(float* out, const float* parts, int part_count, int rows, int columns,
+template <class Out>
+void sum_parts(Out* out, const float* parts, int part_count, int rows, int columns,
                const Epilogue& epilogue, Stream stream) {
     tuned_for(columns, [&](auto tuning) {
         using T = decltype(tuning);
         const int groups_of_row = ceil_div(columns, lane_count<typename T::V>);
         const int groups = rows * groups_of_row;
-        launch<sum_parts_kernel<T>>({ceil_div(groups, T::threads * T::items), T::threads}, stream, out,
-                                    parts, part_count, index_t(rows) * columns, columns, groups,
-                                    Divisor(groups_of_row), epilogue);
+        launch<sum_parts_kernel<T, Out>>({ceil_div(groups, T::threads * T::items), T::threads}, stream,
+                                         out, parts, part_count, index_t(rows) * columns, columns,
+                                         groups, Divisor(groups_of_row), epilogue);
     });
 }
+
+template void sum_parts(float*, const float*, int, int, int, const Epilogue&, Stream);
+template void sum_parts(bf16*, const float*, int, int, int, const Epilogue&, Stream);
