@@ -1,14 +1,7 @@
 // Kernels for test_emulator.py: instructions that the emulator must compute, and mistakes that it must
-// report, in a line that says `reported:` and what.
-//
-//     emulator_kernels NAME < input > output
-//
-// Each kernel gets the words of the input, and memory for its output, which nothing has written yet.
-#include <cstdint>
-#include <cstdio>
-#include <cstring>
-#include <string>
-#include <vector>
+// report, in a line that says `reported:` and what. Each
+// kernel gets the words of the input, and memory for its output (emulator_cases.h).
+#include "emulator_cases.h"
 
 namespace {
 
@@ -279,68 +272,51 @@ __global__ void warps(const uint32_t* in, uint32_t* out) {
     own[5] = uint32_t(__all_sync(all, x < 1000)) + uint32_t(__any_sync(all, x == 1)) * 2;
 }
 
-struct Case {
-    const char* name;
-    void (*kernel)(const uint32_t*, uint32_t*);
-    unsigned blocks, threads, words;  // the last of output
-    size_t shared_bytes = 0;
-};
+Case of(const char* name, void (*kernel)(const uint32_t*, uint32_t*), unsigned blocks, unsigned threads,
+        unsigned words, size_t shared_bytes = 0) {
+    return {name, words, [=](const uint32_t* in, uint32_t* out, const uint32_t*) {
+                kernel<<<blocks, threads, shared_bytes>>>(in, out);
+            }};
+}
 
-const Case kCases[] = {
-    {"mma_bf16", mma_bf16, 1, 32, 16 * 8},
-    {"mma_bf16_half_warp", mma_bf16_half_warp, 1, 32, 16 * 8},
-    {"mma_tf32", mma_tf32<true>, 1, 32, 16 * 8},
-    {"mma_tf32_not_rounded", mma_tf32<false>, 1, 32, 16 * 8},
-    {"conversions", conversions, 1, 64, 64 * 4},
-    {"load_matrices_1", load_matrices<1, false>, 1, 32, 32},
-    {"load_matrices_2", load_matrices<2, false>, 1, 32, 64},
-    {"load_matrices_4", load_matrices<4, false>, 1, 32, 128},
-    {"load_matrices_1_transposed", load_matrices<1, true>, 1, 32, 32},
-    {"load_matrices_2_transposed", load_matrices<2, true>, 1, 32, 64},
-    {"load_matrices_4_transposed", load_matrices<4, true>, 1, 32, 128},
-    {"zero_fill", zero_fill, 1, 32, 32 * 5},
-    {"reverse", reverse<none>, 1, 64, 128},
-    {"reverse_without_wait", reverse<no_wait>, 1, 64, 128},
-    {"reverse_without_barrier", reverse<no_barrier>, 1, 64, 128},
-    {"reverse_of_the_wrong_group", reverse<wrong_group>, 1, 64, 128},
-    {"shift", shift<true>, 1, 64, 64},
-    {"shift_without_barrier", shift<false>, 1, 64, 64},
-    {"dynamic_shared", dynamic_shared, 1, 64, 64, 64 * 4},
-    {"too_little_shared", dynamic_shared, 1, 64, 64, 60 * 4},
-    {"too_much_shared", dynamic_shared, 1, 64, 64, 49 << 10},
-    {"too_many_threads", dynamic_shared, 1, 65, 64, 65 * 4},
-    {"shift_in_warp", shift_in_warp<true>, 1, 32, 32},
-    {"shift_in_warp_without_barrier", shift_in_warp<false>, 1, 32, 32},
-    {"divergent_barrier", divergent_barrier, 1, 64, 64},
-    {"beside_shared", beside_shared, 1, 32, 32},
-    {"beside_global", beside_global, 1, 32, 32},
-    {"uninitialised", uninitialised, 1, 32, 32},
-    {"blocks_race", blocks_race, 2, 32, 32},
-    {"misaligned", misaligned, 1, 32, 32},
-    {"integers", integers, 1, 64, 64 * 10},
-    {"floats", floats, 1, 64, 64 * 11},
-    {"warps", warps, 1, 64, 64 * 6},
+const std::vector<Case> kCases = {
+    of("mma_bf16", mma_bf16, 1, 32, 16 * 8),
+    of("mma_bf16_half_warp", mma_bf16_half_warp, 1, 32, 16 * 8),
+    of("mma_tf32", mma_tf32<true>, 1, 32, 16 * 8),
+    of("mma_tf32_not_rounded", mma_tf32<false>, 1, 32, 16 * 8),
+    of("conversions", conversions, 1, 64, 64 * 4),
+    of("load_matrices_1", load_matrices<1, false>, 1, 32, 32),
+    of("load_matrices_2", load_matrices<2, false>, 1, 32, 64),
+    of("load_matrices_4", load_matrices<4, false>, 1, 32, 128),
+    of("load_matrices_1_transposed", load_matrices<1, true>, 1, 32, 32),
+    of("load_matrices_2_transposed", load_matrices<2, true>, 1, 32, 64),
+    of("load_matrices_4_transposed", load_matrices<4, true>, 1, 32, 128),
+    of("zero_fill", zero_fill, 1, 32, 32 * 5),
+    of("reverse", reverse<none>, 1, 64, 128),
+    of("reverse_without_wait", reverse<no_wait>, 1, 64, 128),
+    of("reverse_without_barrier", reverse<no_barrier>, 1, 64, 128),
+    of("reverse_of_the_wrong_group", reverse<wrong_group>, 1, 64, 128),
+    of("shift", shift<true>, 1, 64, 64),
+    of("shift_without_barrier", shift<false>, 1, 64, 64),
+    of("dynamic_shared", dynamic_shared, 1, 64, 64, 64 * 4),
+    of("too_little_shared", dynamic_shared, 1, 64, 64, 60 * 4),
+    of("too_much_shared", dynamic_shared, 1, 64, 64, 49 << 10),
+    of("too_many_threads", dynamic_shared, 1, 65, 64, 65 * 4),
+    of("shift_in_warp", shift_in_warp<true>, 1, 32, 32),
+    of("shift_in_warp_without_barrier", shift_in_warp<false>, 1, 32, 32),
+    of("divergent_barrier", divergent_barrier, 1, 64, 64),
+    of("beside_shared", beside_shared, 1, 32, 32),
+    of("beside_global", beside_global, 1, 32, 32),
+    of("uninitialised", uninitialised, 1, 32, 32),
+    of("blocks_race", blocks_race, 2, 32, 32),
+    of("misaligned", misaligned, 1, 32, 32),
+    of("integers", integers, 1, 64, 64 * 10),
+    of("floats", floats, 1, 64, 64 * 11),
+    of("warps", warps, 1, 64, 64 * 6),
 };
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    std::vector<uint32_t> in(4096), out;
-    in.resize(fread(in.data(), 4, in.size(), stdin));
-    for (const Case& c : kCases) {
-        if (argc != 2 || c.name != std::string(argv[1])) continue;
-        out.resize(c.words);
-        uint32_t *device_in, *device_out;
-        cudaMalloc(&device_in, in.size() * 4);
-        cudaMalloc(&device_out, out.size() * 4);
-        cudaMemcpy(device_in, in.data(), in.size() * 4, cudaMemcpyHostToDevice);
-        c.kernel<<<c.blocks, c.threads, c.shared_bytes>>>(device_in, device_out);
-        const cudaError_t error = cudaDeviceSynchronize();
-        if (error != cudaSuccess) fprintf(stderr, "%s\n", cudaGetErrorName(error));
-        cudaMemcpy(out.data(), device_out, out.size() * 4, cudaMemcpyDeviceToHost);
-        fwrite(out.data(), 4, out.size(), stdout);
-        return error == cudaSuccess ? 0 : 1;
-    }
-    fprintf(stderr, "emulator_kernels NAME < input > output\n");
-    return 2;
+    return run_case(kCases, argc, argv);
 }

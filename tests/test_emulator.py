@@ -6,77 +6,28 @@ emulator needs no GPU), or without the sources beside the tests.
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-HERE = Path(__file__).resolve().parent
-SOURCE = HERE / "emulator_kernels.cu"
-TOOL = HERE.parent / "tools" / "emulate_cuda.py"
+from tests.emulated import Emulated, bf16, floats, needs_emulator
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which(os.environ.get("CUDACXX", "nvcc")) and shutil.which("g++") and TOOL.exists()),
-    reason="needs nvcc, g++ and the sources of the emulator",
-)
+SOURCE = Path(__file__).with_name("emulator_kernels.cu")
+
+pytestmark = needs_emulator
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory) -> Path:
-    import emulate_cuda
-
-    folder = tmp_path_factory.mktemp("emulator")
-    emulation = emulate_cuda.Emulation(folder, "90")  # bfloat16 alone came with 9.0
-    objects = emulation.compile(emulation.emulated([SOURCE]), os.cpu_count() or 1)
-    program = folder / "emulator_kernels"
-    emulate_cuda.run("g++", "-o", program, *objects)
-    return program
-
-
-@pytest.fixture
-def emulate(program):
-    """Runs a kernel of emulator_kernels.cu on words; returns its output and the emulator's reports."""
-
-    def run(kernel: str, words: np.ndarray, order: int = 0) -> tuple[np.ndarray, list[str]]:
-        done = subprocess.run(
-            [str(program), kernel],
-            input=words.tobytes(),
-            capture_output=True,
-            env=os.environ | {"EMULATOR_SEED": str(order)},
-            timeout=60,
-        )
-        reports = [line for line in done.stderr.decode().splitlines() if line.startswith("EMULATOR")]
-        assert done.returncode == bool(reports), done.stderr.decode()
-        return np.frombuffer(done.stdout, np.uint32), reports
-
-    return run
-
-
-def computed(emulate, kernel: str, words: np.ndarray, order: int = 0) -> np.ndarray:
-    output, reports = emulate(kernel, words, order)
-    assert not reports
-    return output
-
-
-def bf16(x: np.ndarray) -> np.ndarray:
-    """The bits of float32 numbers as bfloat16, to the nearest, halves to even."""
-    bits = x.view(np.uint32).astype(np.uint64)
-    rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
-    return np.where(np.isnan(x), 0x7FFF, rounded).astype(np.uint32)
+def emulate(tmp_path_factory) -> Emulated:
+    return Emulated(SOURCE, "90", tmp_path_factory.mktemp("emulator"))  # bfloat16 alone came with 9.0
 
 
 def tf32(x: np.ndarray) -> np.ndarray:
     """The bits of float32 numbers as TF32, to the nearest, halves away from zero."""
     rounded = (x.view(np.uint32).astype(np.uint64) + 0x1000) & 0xFFFFE000
     return np.where(np.isnan(x), 0x7FFFE000, rounded).astype(np.uint32)
-
-
-def floats(bits: np.ndarray) -> np.ndarray:
-    return bits.astype(np.uint32).view(np.float32).astype(np.float64)
 
 
 # ---- what it computes
@@ -86,7 +37,7 @@ def floats(bits: np.ndarray) -> np.ndarray:
 def test_mma_is_a_product_of_rounded_matrices(emulate, rng, kernel, depth):
     shapes = (16, depth), (depth, 8), (16, 8)
     a, b, c = (rng.standard_normal(shape).astype(np.float32) for shape in shapes)
-    got = computed(emulate, kernel, np.concatenate([a.ravel(), b.ravel(), c.ravel()]))
+    got = emulate.computed(kernel, np.concatenate([a.ravel(), b.ravel(), c.ravel()]))
     a, b = (floats(bf16(x) << 16 if depth == 16 else tf32(x)) for x in (a, b))
     want = (a @ b + c).astype(np.float32)
     # float32 sums of doubles: equal but where the order of the doubles' sum decides a last bit
@@ -98,7 +49,7 @@ def test_conversions_round_as_their_names_say(emulate, rng):
                0x3F803000, 0x3F808001, 0x7F7FFFFF, 0x00008000]  # fmt: skip
     bits = np.concatenate([special, rng.integers(0, 1 << 32, 64 - len(special))]).astype(np.uint32)
     x = bits.view(np.float32)
-    got = computed(emulate, "conversions", bits).reshape(64, 4).T
+    got = emulate.computed("conversions", bits).reshape(64, 4).T
     towards_zero = np.where(np.isnan(x), 0x7FFF, bits >> 16)
     for name, values, want in zip(
         ("rn.bf16", "rz.bf16", "rn.bf16x2", "rna.tf32"),
@@ -114,7 +65,7 @@ def test_conversions_round_as_their_names_say(emulate, rng):
 def test_ldmatrix_spreads_rows_over_lanes(emulate, rng, count, transposed):
     matrices = rng.integers(0, 1 << 16, (4, 8, 8)).astype(np.uint16)
     kernel = f"load_matrices_{count}{'_transposed' * transposed}"
-    got = computed(emulate, kernel, matrices.view(np.uint32))
+    got = emulate.computed(kernel, matrices.view(np.uint32))
     want = matrices.transpose(0, 2, 1) if transposed else matrices
     # lane 4 r + q has the elements 2 q and 2 q + 1 of row r
     np.testing.assert_array_equal(got.view(np.uint16).reshape(count, 8, 8), want[:count])
@@ -122,7 +73,7 @@ def test_ldmatrix_spreads_rows_over_lanes(emulate, rng, count, transposed):
 
 def test_cp_async_fills_with_zeros(emulate, rng):
     words = rng.integers(1, 1 << 32, (32, 4)).astype(np.uint32)
-    got = computed(emulate, "zero_fill", words).reshape(32, 5)
+    got = emulate.computed("zero_fill", words).reshape(32, 5)
     counts = np.arange(32)[:, None] % 5
     np.testing.assert_array_equal(got[:, :4], np.where(np.arange(4) < counts, words, 0))
     np.testing.assert_array_equal(got[:, 4], np.where(counts[:, 0] > 0, words[:, 0], 0))
@@ -146,7 +97,7 @@ def test_integers(emulate, rng):
         quotient, remainder, wide // 10, wide * 0x9E3779B9 >> 32, bits.sum(1) + 100 * (32 - width),
         np.packbits(bits[:, ::-1], axis=1).view(">u4")[:, 0], product, permuted, rotated, extended,
     ]  # fmt: skip
-    got = computed(emulate, "integers", u).reshape(64, 10).T
+    got = emulate.computed("integers", u).reshape(64, 10).T
     for i, (values, expected) in enumerate(zip(got, want, strict=True)):
         np.testing.assert_array_equal(values, expected.astype(np.uint32), err_msg=f"result {i}")
 
@@ -158,14 +109,14 @@ def test_functions_of_floats(emulate, rng):
     v, m = x.astype(np.float64), np.abs(x.astype(np.float64))
     want = [np.exp(v), np.sin(v), np.log(m + 1), np.sqrt(m), np.tanh(v), m ** np.float32(1.3),
             1 / (v + 50), np.rint(v), np.floor(v), erf(v), np.maximum(v, 0.5)]  # fmt: skip
-    got = floats(computed(emulate, "floats", x)).reshape(64, 11).T
+    got = floats(emulate.computed("floats", x)).reshape(64, 11).T
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("order", [0, 1, 2])
 def test_warps(emulate, rng, order):
     x = rng.integers(0, 1000, 64).astype(np.uint32)
-    got = computed(emulate, "warps", x, order).reshape(64, 6)
+    got = emulate.computed("warps", x, order).reshape(64, 6)
     lane, odd = np.arange(64), x % 2
     ballots = np.packbits(odd.astype(np.uint8), bitorder="little").view("<u4")
     maxima = x.reshape(2, 32).max(1)
@@ -185,7 +136,7 @@ def test_nothing_is_reported_without_a_mistake(emulate, rng, kernel, order):
         "shift_in_warp": np.roll(words[:32], -1),
         "dynamic_shared": np.roll(words[:64], -1),
     }
-    np.testing.assert_array_equal(computed(emulate, kernel, words, order), want[kernel])
+    np.testing.assert_array_equal(emulate.computed(kernel, words, order), want[kernel])
 
 
 # ---- what it reports
@@ -210,11 +161,7 @@ def test_nothing_is_reported_without_a_mistake(emulate, rng, kernel, order):
 )
 @pytest.mark.parametrize("order", [0, 1])
 def test_a_mistake_is_reported_with_its_line(emulate, rng, kernel, kind, order):
-    _, reports = emulate(kernel, rng.integers(0, 1000, 128).astype(np.uint32), order)
-    of_kind = [r for r in reports if r.startswith(f"EMULATOR {kind}: ")]
-    places = {int(re.search(r"emulator_kernels\.cu:(\d+)", r)[1]) for r in of_kind}
-    lines = enumerate(SOURCE.read_text().splitlines(), 1)
-    assert places & {n for n, text in lines if kind in text.partition("// reported: ")[2]}, reports
+    emulate.assert_reported(kernel, kind, rng.integers(0, 1000, 128).astype(np.uint32), order)
 
 
 @pytest.mark.parametrize(
@@ -236,6 +183,6 @@ def test_a_wrong_product_is_reported(emulate, rng, kernel, report):
         ("too_much_shared", "cudaErrorInvalidValue"),
     ],
 )
-def test_a_launch_over_the_limits_is_refused(program, kernel, error):
-    done = subprocess.run([str(program), kernel], input=b"", capture_output=True, timeout=60)
+def test_a_launch_over_the_limits_is_refused(emulate, kernel, error):
+    done = subprocess.run([str(emulate.program), kernel], input=b"", capture_output=True, timeout=60)
     assert done.returncode == 1 and done.stderr.decode().strip() == error

@@ -29,7 +29,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 HERE = Path(__file__).resolve().with_suffix("")
 PTX = HERE / "ptx"  # the emulator: a translator and the runtime of what it makes
-BARRIER = re.compile(r"^[ \t]*(__syncthreads|wait_for_copies<.*>)\(\);.*$", re.MULTILINE)
+# Calls on a line of their own that order what threads, copies and products do.
+BARRIER = re.compile(
+    r"^[ \t]*(__syncthreads\(\)|wait_for_copies<.*>\(\)|mbarrier_wait\(.*\)"
+    r"|wait_for_products<.*>\(\)|fence_shared_for_async\(\));.*$",
+    re.MULTILINE,
+)
 
 
 def run(*command: object) -> None:
@@ -88,7 +93,9 @@ class Emulation:
         return compile_to
 
     def nvcc_flags(self) -> list[str]:
-        flags = ["-std=c++17", "-lineinfo", f"-arch=compute_{self.arch}", "--expt-relaxed-constexpr"]
+        flags = ["-std=c++17", "-lineinfo", "--expt-relaxed-constexpr"]
+        ptx = f"compute_{self.arch}"
+        flags.append(f"-gencode=arch={ptx},code={ptx}")  # -arch=compute_90a would ask for 90 too
         return [*flags, "-Xcompiler=-fPIC,-fvisibility=hidden"]
 
     def device_object(self, source: Path, target: Path) -> None:
@@ -102,7 +109,8 @@ class Emulation:
 
     def emulator_flags(self) -> list[str]:
         strict = ["-fno-strict-aliasing", "-fwrapv", "-ffp-contract=off"]
-        return ["-O1", "-march=native", "-w", *strict, f"-DEMULATOR_ARCH={self.arch}", f"-I{PTX}"]
+        number = re.sub("[a-z]", "", self.arch)
+        return ["-O1", "-march=native", "-w", *strict, f"-DEMULATOR_ARCH={number}", f"-I{PTX}"]
 
     def toolkit(self) -> Path:
         """The folder of the CUDA toolkit, which nvcc tells (on PATH it may be a link or a script)."""
@@ -229,7 +237,9 @@ def main() -> int:
         "--work", type=Path, default=ROOT / "build" / "emulate_cuda", help="build folder"
     )
     parser.add_argument(
-        "--arch", default="80", help="compute capability of the PTX, 75 or newer (default %(default)s)"
+        "--arch",
+        default="80",
+        help="compute capability of the PTX, 75 or newer, 90a for Hopper's own (default %(default)s)",
     )
     parser.add_argument(
         "--seeds", default="0,1", help="orders of warps and blocks (default %(default)s)"

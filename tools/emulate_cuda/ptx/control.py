@@ -51,17 +51,22 @@ def call(f: Function, i: Instruction) -> str:
 def barrier(f: Function, i: Instruction) -> str:
     if "warp" in i:
         return f"join<SyncWarp>(t, {f.value(i.operands[0], 'u32')}, {f.site()});"
+    if "cluster" in i:
+        raise Unsupported("clusters of more than one block")
     if "red" in i:
         sum_ = i.choice({"popc": "count", "and": "all", "or": "any"})
         target, which, *threads, predicate = i.operands
         value = f.value(predicate, "bool")
-    elif "sync" in i:
+        if which != "0" or threads:
+            raise Unsupported("a sum over some threads")
+    else:
         sum_, value, target = "none", "false", "_"
         which, *threads = i.operands
-    else:
-        raise Unsupported("a barrier without waiting")
-    if which != "0" or threads:
-        raise Unsupported("a barrier of some threads")
+        if which != "0" or threads or "arrive" in i:
+            count = f.value(threads[0], "u32") if threads else "0"
+            waits = str("arrive" not in i).lower()
+            number = f.value(which, "u32")
+            return f"arrive_at_named_barrier(t, {number}, {count}, {waits}, {f.site()});"
     wait = f"wait_at_barrier(t, BarrierSum::{sum_}, {value}, {f.site()})"
     return f.assign(target, "u32" if sum_ in ("count", "none") else "bool", wait)
 

@@ -15,6 +15,8 @@ WINDOWS = {"shared": "kSharedWindow", "local": "kLocalWindow"}
 @translates("mov")
 def move(f: Function, i: Instruction) -> str:
     target, source = i.operands
+    if f.tag(target) and not source.startswith("{"):
+        return f.move_with_tag(target, source, i.type)
     whole = UNSIGNED_OF_SIZE[SIZES[i.type]]
     if target.startswith("{"):  # cut into parts
         parts = f.vector(target)

@@ -23,7 +23,8 @@ struct GridAccess {
     Access access;
 
     bool ordered_before(const Thread& t) const {
-        return block < t.block->first_serial || (block == t.block->serial && access.ordered_before(t));
+        return block < t.block->first_serial ||
+               (block == t.block->serial && access.ordered_before(t.view()));
     }
 };
 
@@ -84,7 +85,7 @@ void check_race(Thread& t, Word& word, u64 address, int site, Use use) {
     const GridAccess own = {t.block->serial, t.access()};
     if (!both_atomic && !word.write.ordered_before(t))
         report(t, site, "global race", "%s after a write by thread %u of block #%u, address %#llx",
-               name_of(use), word.write.access.thread - 1, word.write.block - t.block->first_serial,
+               name_of(use), word.write.access.actor - 1, word.write.block - t.block->first_serial,
                (unsigned long long)address);
     if (use == Use::read) {
         if (!word.read.ordered_before(t)) word.other_read = word.read;

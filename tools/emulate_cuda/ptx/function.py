@@ -17,6 +17,9 @@ GAP = 64  # bytes around each shared variable, so that an access beside one is n
 
 SPECIAL_REGISTERS = {
     "%tid.x": "t.x", "%tid.y": "t.y", "%tid.z": "t.z",
+    "%clusterid.x": "t.block->index.x", "%clusterid.y": "t.block->index.y",
+    "%clusterid.z": "t.block->index.z", "%cluster_ctarank": "0u", "%cluster_nctarank": "1u",
+    "%cluster_ctaid.x": "0u", "%cluster_ctaid.y": "0u", "%cluster_ctaid.z": "0u",
     "%ntid.x": "t.block->size.x", "%ntid.y": "t.block->size.y", "%ntid.z": "t.block->size.z",
     "%ctaid.x": "t.block->index.x", "%ctaid.y": "t.block->index.y", "%ctaid.z": "t.block->index.z",
     "%nctaid.x": "t.block->grid.x", "%nctaid.y": "t.block->grid.y", "%nctaid.z": "t.block->grid.z",
@@ -38,6 +41,8 @@ class Function:
         self.is_kernel = kind == "entry"
         self.lines: list[str] = []
         self.declarations: list[str] = []
+        self.scope_starts: list[int] = []  # of lines
+        self.scopes_closed = 0
         self.scopes: list[dict[str, tuple[str, str]]] = []  # registers: C++ name and type
         self.registers: list[tuple[str, str]] = []  # of all scopes
         self.addresses: dict[str, str] = {}  # of parameters and local variables, in C++
@@ -65,8 +70,10 @@ class Function:
         text = statement.text
         if statement.kind == "open":
             self.scopes.append({})
+            self.scope_starts.append(len(self.lines))
         elif statement.kind == "close":
             self.scopes.pop()
+            self.close_labels(self.scope_starts.pop())
         elif statement.kind == "label":
             self.lines.append(f"l_{identifier(text)}:;")
         elif text.startswith(".reg"):
@@ -79,6 +86,16 @@ class Function:
                 self.declare(variable(text))
         else:
             self.lines.append(self.instruction(text, statement.line))
+
+    def close_labels(self, start: int) -> None:
+        """Gives the labels of an inner scope names that no other scope has."""
+        inner = self.lines[start:] if self.scopes else []
+        labels = [line[:-2] for line in inner if re.match(r"l_\w+:;$", line)]
+        if not labels:
+            return
+        self.scopes_closed += 1
+        name = re.compile(rf"\b({'|'.join(labels)})\b")
+        self.lines[start:] = [name.sub(rf"\1_in_{self.scopes_closed}", line) for line in inner]
 
     def declare_registers(self, text: str) -> None:
         type_, names = re.match(r"\.reg (?:\.v[24] )?\.(\w+) (.*)$", text).groups()
@@ -105,7 +122,7 @@ class Function:
             raise Unsupported(f"a variable in {v.space} memory of a function")
 
     def instruction(self, text: str, line: int) -> str:
-        self.text, self.line = text, line
+        self.text, self.line, self.own_site = text, line, None
         guard = re.match(r"@(!?)([%\w$]+)\s+(.*)$", text)
         condition = f"if ({guard[1]}{self.value(guard[2], 'bool')}) " if guard else ""
         i = Instruction(guard[3] if guard else text)
@@ -117,7 +134,9 @@ class Function:
 
     def site(self) -> int:
         """The number of this statement, for reports."""
-        return self.module.site(self.text, self.line)
+        if self.own_site is None:
+            self.own_site = self.module.site(self.text, self.line)
+        return self.own_site
 
     def register(self, name: str) -> tuple[str, str] | None:
         for scope in reversed(self.scopes):
@@ -141,6 +160,8 @@ class Function:
             return f"{type_}{{}}"
         if register := self.register(operand):
             name, own_type = register
+            if tag := self.tag(operand):
+                name = f"settled(t, {name}, {tag}, {self.site()})"
             return name if own_type == type_ else f"bits_as<{type_}>({name})"
         if operand in SPECIAL_REGISTERS:
             return f"bits_as<{type_}>({SPECIAL_REGISTERS[operand]})"
@@ -166,12 +187,34 @@ class Function:
         if not register:
             raise Unsupported(f"target {target}")
         name, own_type = register
+        note = f" written(t, {tag}, {self.site()});" if (tag := self.tag(target)) else ""
         if own_type == type_:
-            return f"{name} = {expression};"
+            return f"{name} = {expression};{note}"
         value = f"{type_}({expression})"
         if type_[0] in "us" and SIZES[own_type] > SIZES[type_]:
             value = f"{type_[0]}{8 * SIZES[own_type]}({value})"
-        return f"{name} = bits_as<{own_type}>({value});"
+        return f"{name} = bits_as<{own_type}>({value});{note}"
+
+    # ---- registers of products, which have tags (wgmma.h)
+
+    def tag(self, operand: str) -> str | None:
+        register = self.register(operand) if operand in self.module.tagged else None
+        return f"tag_{register[0]}" if register and SIZES[register[1]] == 4 else None
+
+    def register_with_tag(self, operand: str) -> str:
+        name, _ = self.register(operand)
+        return f"{{bits_as<u32>({name}), {self.tag(operand)}}}"
+
+    def move_with_tag(self, target: str, source: str, type_: str) -> str:
+        """A move of a register, or of a constant."""
+        name, own_type = self.register(target)
+        if self.tag(source):
+            value, tag = f"bits_as<{own_type}>({self.register(source)[0]})", self.tag(source)
+        elif self.register(source) or source in SPECIAL_REGISTERS:
+            return self.assign(target, type_, self.value(source, type_))
+        else:
+            value, tag = self.value(source, own_type), "0"
+        return f"moved(t, {self.tag(target)}, {tag}, {self.site()}); {name} = {value};"
 
     def address(self, operand: str) -> str:
         """What [register + offset] or [variable + offset] means."""
@@ -203,7 +246,7 @@ class Function:
                 offsets[name] = up_to(end + GAP, max(v.alignment, 16))
                 fixed.append((name, offsets[name], v.size))
                 end = offsets[name] + v.size
-        end = up_to(end + GAP, 128)
+        end = up_to(end + GAP, max([128, *(v.alignment for v in used.values() if v.dynamic)]))
         offsets |= {name: end for name, v in used.items() if v.dynamic}
         return offsets, fixed, end
 
@@ -212,6 +255,7 @@ class Function:
         body = "\n    ".join(self.lines)
         used = set(re.findall(r"\br\d+_\w+\b", body))
         declared = [f"{type_} {name}{{}};" for name, type_ in self.registers if name in used]
+        declared += [f"u32 {tag}{{}};" for tag in sorted(set(re.findall(r"\btag_r\d+_\w+\b", body)))]
         inner = "\n    ".join([*declared, *self.declarations, body])
         name = identifier(self.name)
         if not self.is_kernel:
@@ -219,6 +263,9 @@ class Function:
             return f"void f_{name}({', '.join(['Thread& t', *parameters])}) {{\n    {inner}\n}}\n"
         offsets, fixed, shared_bytes = self.shared_layout(body)
         constants = [f"constexpr u32 shared_{identifier(v)} = {at};" for v, at in offsets.items()]
+        cluster = re.search(r"\.reqnctapercluster (\d+(?:, ?\d+)*)", self.attributes)
+        if cluster and math.prod(map(int, cluster[1].split(","))) > 1:
+            raise Unsupported("clusters of more than one block")
         limit = re.search(r"\.(?:maxntid|reqntid) (\d+(?:, ?\d+)*)", self.attributes)
         most = math.prod(map(int, limit[1].split(","))) if limit else 0
         pairs = zip(self.offsets, self.parameters, strict=True)

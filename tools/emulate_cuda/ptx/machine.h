@@ -5,30 +5,18 @@
 // a time.
 #pragma once
 
-#include <cstdint>
+#include <map>
 #include <vector>
 
-namespace emulator {
+#include "asynchronous.h"
+#include "order.h"
+#include "types.h"
 
-// PTX's own names for its types; a predicate is a bool.
-using u8 = uint8_t;
-using u16 = uint16_t;
-using u32 = uint32_t;
-using u64 = uint64_t;
-using s8 = int8_t;
-using s16 = int16_t;
-using s32 = int32_t;
-using s64 = int64_t;
-using f32 = float;
-using f64 = double;
-__extension__ using u128 = unsigned __int128;
-__extension__ using s128 = __int128;
+namespace emulator {
 
 constexpr u32 kWarpSize = 32;
 constexpr u32 kNotANumber = 0x7fc0dead;  // what memory holds before it is written
 
-struct Block;
-struct Thread;
 struct Warp;
 
 // A statement of PTX and the line of CUDA C++ that it comes from.
@@ -66,19 +54,10 @@ struct VariableEntry {
     VariableEntry(const char* name, void* data, u32 bytes);
 };
 
-// Who used memory, and when. Of two uses the earlier one is ordered before the later if one thread made
-// both, if a barrier of their block lies between them, or, within a warp, a __syncwarp.
-struct Access {
-    u32 thread;  // its index + 1, or 0: nobody yet
-    u32 barriers, warp_barriers;
-
-    bool ordered_before(const Thread& t) const;
-};
-
 // What is known about a byte of shared memory.
 struct SharedByte {
     Access write, read, other_read;  // the last two reads that are not ordered
-    bool in_variable, written, by_atomic, copy_under_way;
+    bool in_variable, written, by_atomic, copy_under_way, of_mbarrier;
 };
 
 // A cp.async, whose data arrive when its thread waits for them: as late as a GPU may bring them.
@@ -97,7 +76,7 @@ struct WarpOperation {
     void* output;
 };
 
-enum class State { running, at_barrier, in_warp_operation, finished };
+enum class State { running, at_barrier, at_named_barrier, at_mbarrier, in_warp_operation, finished };
 enum class BarrierSum { none, count, all, any };  // of the predicates that threads bring
 
 struct Thread {
@@ -107,15 +86,27 @@ struct Thread {
     u8* local;
 
     State state;
-    int site;                     // where it waits
-    u32 barriers, warp_barriers;  // that it has passed
+    int site;      // where it waits
+    u32 barriers;  // that it has passed
+    u32 time;      // one more after each release of what it did before
+    Clock seen;
     BarrierSum barrier_sum;
     u32 barrier_value;  // brought, then the sum
     WarpOperation operation;
     std::vector<std::vector<AsyncCopy>> copy_groups;
     std::vector<AsyncCopy> open_copies;
+    std::vector<ProxyFence> proxy_fences;
+    u32 mbarrier;  // where it waits, and for which phase or parity
+    u64 phase_or_parity;
+    bool is_parity;
+    u32 register_fences;  // wgmma.fence
+    std::vector<ProductOfThread> products;
+    std::vector<Accumulator> accumulators;
+    u32 most_registers;  // from setmaxnreg; 0 if there was none
+    int registers_site;
 
-    Access access() const { return {index + 1, barriers, warp_barriers}; }
+    Access access() const { return {index + 1, barriers, time}; }
+    View view() const { return {index + 1, barriers, seen.data()}; }
 };
 
 struct Dimensions {
@@ -131,6 +122,18 @@ struct Block {
     u8* shared;
     SharedByte* shared_bytes_state;
     bool stopped;  // an error after which nothing can go on
+    Thread* all_threads;
+    u64 events;  // changes that may end a wait
+    std::map<u32, Mbarrier> mbarriers;
+    u32 mbarriers_made;
+    NamedBarrier named_barriers[16];
+    std::vector<Warpgroup> warpgroups;
+    std::vector<WarpProducts> warp_products;
+    std::vector<u32> product_reads;  // of each 16 bytes and warpgroup the last product that reads them
+
+    u32 warps() const { return (threads + kWarpSize - 1) / kWarpSize; }
+    u32 actor_of_products(u32 warp) const { return threads + warp; }
+    u32 actors() const { return threads + warps() + kMostMbarriers; }
 };
 
 // ---- reports.cpp
@@ -149,8 +152,13 @@ void set_error(int error);
 // ---- schedule.cpp
 
 u32 wait_at_barrier(Thread&, BarrierSum, bool predicate, int site);
+// A barrier of `count` threads (0: all), which the thread waits at or only arrives at.
+void arrive_at_named_barrier(Thread&, u32 which, u32 count, bool waits, int site);
+// Returns when a phase of an mbarrier may be complete, or when nothing else can happen.
+void wait_at_mbarrier(Thread&, int site);
 void join_warp_operation(Thread&, const WarpOperation&, int site);
 [[noreturn]] void exit_thread(Thread&);
+void limit_registers(Thread&, u32 count, int site);
 // Runs a grid; returns an error of the CUDA runtime.
 int run_grid(const Kernel&, Dimensions grid, Dimensions block, void** arguments, u64 shared_bytes);
 
@@ -165,6 +173,11 @@ inline const char* name_of(Use use) {
 u8* shared_at(Thread&, u64 offset, u32 bytes, int site, Use);
 // Fresh shared memory for a block: only its variables may be used, and they hold no numbers.
 void clear_shared(Block&);
+
+// The checks of 16 bytes that an asynchronous product reads, or a bulk copy writes: it may do so from
+// now on until it is waited for.
+void check_async_read(Thread&, const View&, u32 offset, int site);
+void check_async_write(Thread&, u32 offset, int site);
 
 void copy_async(Thread&, u64 to, u64 from, u32 bytes, u32 from_bytes, int site);
 void commit_copies(Thread&);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from function import Function
+from hopper import copy_bulk
 from instruction import Instruction, translates
 from statements import SIZES, Unsupported
 
@@ -70,7 +71,9 @@ def atomic(f: Function, i: Instruction) -> str:
 @translates("cp")
 def copy(f: Function, i: Instruction) -> str:
     """cp.async: the source may have fewer bytes, in a register, or be ignored, by a predicate."""
-    if "async" not in i or "bulk" in i or "mbarrier" in i or "L2::cache_hint" in i:
+    if "bulk" in i and "async" in i:
+        return copy_bulk(f, i)
+    if "async" not in i or "mbarrier" in i or "L2::cache_hint" in i:
         raise Unsupported("this copy")
     if "commit_group" in i:
         return "commit_copies(t);"
@@ -91,7 +94,7 @@ def copy(f: Function, i: Instruction) -> str:
     return f"copy_async(t, {arguments}, {f.site()});"
 
 
-@translates("membar", "fence", "prefetch", "prefetchu", "discard", "applypriority", "nanosleep")
+@translates("membar", "prefetch", "prefetchu", "discard", "applypriority", "nanosleep")
 def nothing(f: Function, i: Instruction) -> str:
     """Threads take turns: what one has written, the next one sees."""
     return ";"

@@ -27,11 +27,12 @@ std::string demangled(const char* name) {
 }  // namespace
 
 void report(const Thread& t, int site, const char* kind, const char* format, ...) {
-    static std::set<std::pair<const Site*, std::string>> reported;
+    static std::set<std::string> reported;
     error = kLaunchFailure;
     const Kernel& kernel = *t.block->kernel;
     const Site& at = kernel.sites[site];
-    if (!reported.insert({&at, kernel.name + std::string(kind)}).second) return;
+    const std::string place = at.file + (":" + std::to_string(at.line));
+    if (!reported.insert(place + kind + kernel.name).second) return;
     char message[256];
     va_list values;
     va_start(values, format);
@@ -39,8 +40,8 @@ void report(const Thread& t, int site, const char* kind, const char* format, ...
     va_end(values);
     const Dimensions block = t.block->index;
     fprintf(stderr,
-            "EMULATOR %s: %s, at %s:%d\n    block (%u, %u, %u) thread (%u, %u, %u) of %s\n    %s\n",
-            kind, message, at.file, at.line, block.x, block.y, block.z, t.x, t.y, t.z,
+            "EMULATOR %s: %s, at %s\n    block (%u, %u, %u) thread (%u, %u, %u) of %s\n    %s\n", kind,
+            message, place.c_str(), block.x, block.y, block.z, t.x, t.y, t.z,
             demangled(kernel.name).c_str(), at.text);
 }
 

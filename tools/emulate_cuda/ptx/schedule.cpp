@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <numeric>
+#include <string>
 #include <utility>
 
 #include "../../../cuda/core/fiber.h"
@@ -19,6 +20,8 @@ namespace {
 using cuda_on_cpu::Fiber;
 
 constexpr u32 kMostThreads = 1024;
+constexpr u32 kRegisters = 65536;     // of a multiprocessor
+constexpr u32 kFruitlessRounds = 64;  // of tests of mbarriers, after which nothing more will happen
 constexpr int kInvalidConfiguration = 9, kTooManyResources = 701;
 
 u32 seed() {
@@ -42,6 +45,7 @@ class Runner {
         shared_state_.resize(block_.shared_bytes + 1);
         block_.shared = shared_.get();
         block_.shared_bytes_state = shared_state_.data();
+        block_.all_threads = threads_.data();
         while (fibers().size() < threads_.size()) fibers().push_back(std::make_unique<Fiber>());
         for (u32 i = 0; i < block_.threads; ++i) {
             Thread& t = threads_[i];
@@ -63,23 +67,39 @@ class Runner {
         block_.serial = serial;
         block_.first_serial = first_serial;
         block_.stopped = false;
+        block_.mbarriers.clear();
+        block_.mbarriers_made = 0;
+        for (NamedBarrier& barrier : block_.named_barriers) barrier = {};
+        block_.warpgroups.assign((block_.warps() + 3) / 4, {});
+        block_.warp_products.assign(block_.warps(), {});
+        block_.product_reads.clear();
         clear_shared(block_);
         memset(local_.data(), 0xff, local_.size());
         for (u32 i = 0; i < block_.threads; ++i) start(threads_[i]);
-        std::vector<u32> order((block_.threads + kWarpSize - 1) / kWarpSize);
+        std::vector<u32> order(block_.warps());
         std::iota(order.begin(), order.end(), 0);
         shuffle(order);
-        for (;;) {
+        u32 fruitless = 0;
+        for (bool awoken = false;;) {
+            const u64 events = block_.events;
             bool progress = false;
             for (u32 warp : order) progress = run_warp(warp) || progress;
             if (block_.stopped) return false;
-            if (count(State::finished) == block_.threads) return true;
+            if (count(State::finished) == block_.threads) break;
             progress = open_barrier() || progress;
-            if (!progress) {
+            fruitless = block_.events == events ? fruitless + awoken : 0;
+            awoken = false;
+            if (progress && fruitless < kFruitlessRounds) continue;
+            awoken = fruitless < kFruitlessRounds && let_tests_fail();
+            if (!awoken) {
                 report_deadlock();
                 return false;
             }
         }
+        check_mbarriers_at_end(block_);
+        check_products_at_end(block_);
+        check_registers();
+        return true;
     }
 
    private:
@@ -91,9 +111,14 @@ class Runner {
 
     void start(Thread& t) {
         t.state = State::running;
-        t.barriers = t.warp_barriers = 1;
+        t.barriers = t.time = 1;
+        t.seen.assign(block_.actors(), 0);
         t.copy_groups.clear();
         t.open_copies.clear();
+        t.proxy_fences.clear();
+        t.register_fences = t.most_registers = 0;
+        t.products.clear();
+        t.accumulators.clear();
         fibers()[t.index]->start(
             [](void* thread) {
                 Thread& self = *static_cast<Thread*>(thread);
@@ -125,11 +150,14 @@ class Runner {
         bool progress = false;
         for (bool again = true; again && !block_.stopped;) {
             again = false;
-            for (u32 i = 0; i < lane_count && !block_.stopped; ++i)
+            for (u32 i = 0; i < lane_count && !block_.stopped; ++i) {
+                if (lanes[i].state == State::at_mbarrier && mbarrier_passed(lanes[i]))
+                    lanes[i].state = State::running;
                 if (lanes[i].state == State::running) {
                     fibers()[lanes[i].index]->resume();
                     progress = true;
                 }
+            }
             for (u32 i = 0; i < lane_count && !block_.stopped; ++i)
                 if (lanes[i].state == State::in_warp_operation && run_operation(lanes, lane_count, i))
                     again = progress = true;
@@ -178,8 +206,12 @@ class Runner {
         if (waiting == 0 || waiting + finished < block_.threads) return false;
         u32 sum = 0;
         const Thread* last = nullptr;
+        Clock others;  // what is known of warps' products and mbarriers
         for (Thread& t : threads_) {
             if (t.state != State::at_barrier) continue;
+            others.resize(t.seen.size() - block_.threads);
+            for (size_t i = 0; i < others.size(); ++i)
+                others[i] = std::max(others[i], t.seen[block_.threads + i]);
             if (finished && !last)
                 report(t, t.site, "barrier", "%u of %u threads reach it, the others have finished",
                        waiting, block_.threads);
@@ -193,6 +225,7 @@ class Runner {
             if (t.state != State::at_barrier) continue;
             t.state = State::running;
             ++t.barriers;
+            std::copy(others.begin(), others.end(), t.seen.begin() + block_.threads);
             if (t.barrier_sum == BarrierSum::count) t.barrier_value = sum;
             if (t.barrier_sum == BarrierSum::all) t.barrier_value = sum == waiting;
             if (t.barrier_sum == BarrierSum::any) t.barrier_value = sum > 0;
@@ -200,14 +233,64 @@ class Runner {
         return true;
     }
 
+    // A test of an mbarrier may also fail. Returns whether there was one.
+    bool let_tests_fail() {
+        bool any = false;
+        for (Thread& t : threads_)
+            if (t.state == State::at_mbarrier) {
+                t.state = State::running;
+                any = true;
+            }
+        return any;
+    }
+
+    // setmaxnreg gives registers from one warpgroup to another, of those that the block has.
+    void check_registers() const {
+        const u32 at_launch = std::min(kRegisters / block_.threads / 8 * 8, 255u);
+        u32 sum = 0;
+        const Thread* most = nullptr;
+        for (const Thread& t : threads_) {
+            sum += t.most_registers ? t.most_registers : at_launch;
+            if (t.most_registers && (!most || t.most_registers > most->most_registers)) most = &t;
+            const Thread& first = threads_[t.index / 128 * 128];
+            if (t.most_registers != first.most_registers)
+                report(t, t.most_registers ? t.registers_site : first.registers_site, "registers",
+                       "not all warps of a warpgroup ask for them");
+        }
+        if (most && sum > at_launch * block_.threads)
+            report(*most, most->registers_site, "registers",
+                   "the warps ask for %u in all, the block has %u", sum, at_launch * block_.threads);
+    }
+
+    static const char* name_of(State state) {
+        switch (state) {
+            case State::at_barrier: return "at a barrier";
+            case State::at_named_barrier: return "at a barrier of some threads";
+            case State::at_mbarrier: return "at an mbarrier";
+            default: return "for others of their warp";
+        }
+    }
+
+    // What an mbarrier waits for.
+    std::string lacking(const Thread& t) const {
+        const auto found = block_.mbarriers.find(t.mbarrier);
+        if (t.state != State::at_mbarrier || found == block_.mbarriers.end()) return "";
+        const Mbarrier& m = found->second;
+        u64 under_way = 0;
+        for (const BulkCopy& copy : m.copies) under_way += copy.bytes();
+        return " whose phase " + std::to_string(m.phase) + " lacks " + std::to_string(m.pending) +
+               " of " + std::to_string(m.count) + " arrivals, and expects " +
+               std::to_string(m.transactions) + " bytes of which " + std::to_string(under_way) +
+               " are under way";
+    }
+
     void report_deadlock() const {
         std::map<std::pair<int, State>, std::vector<const Thread*>> places;
         for (const Thread& t : threads_)
             if (t.state != State::finished) places[{t.site, t.state}].push_back(&t);
         for (const auto& [place, waiting] : places)
-            report(*waiting[0], place.first, "deadlock", "%zu threads wait here for ever, %s",
-                   waiting.size(),
-                   place.second == State::at_barrier ? "at a barrier" : "for others of their warp");
+            report(*waiting[0], place.first, "deadlock", "%zu threads wait here for ever, %s%s",
+                   waiting.size(), name_of(place.second), lacking(*waiting[0]).c_str());
     }
 
     struct Free {
@@ -230,6 +313,52 @@ u32 wait_at_barrier(Thread& t, BarrierSum sum, bool predicate, int site) {
     t.site = site;
     Fiber::yield();
     return t.barrier_value;
+}
+
+void arrive_at_named_barrier(Thread& t, u32 which, u32 count, bool waits, int site) {
+    Block& block = *t.block;
+    if (count == 0) count = block.warps() * kWarpSize;
+    if (which > 15 || count % kWarpSize || count > block.warps() * kWarpSize) {
+        report(t, site, "barrier", "number %u of %u threads", which, count);
+        give_up(t);
+    }
+    NamedBarrier& barrier = block.named_barriers[which];
+    if (barrier.arrived == 0) barrier.wanted = count;
+    if (barrier.wanted != count)
+        report(t, site, "barrier", "number %u of %u threads, which others take to be of %u", which,
+               count, barrier.wanted);
+    t.site = site;
+    ++block.events;
+    release(t, barrier.clock);
+    if (waits) {
+        barrier.waiting.push_back(&t);
+        t.state = State::at_named_barrier;
+    }
+    if (++barrier.arrived == barrier.wanted) {
+        for (Thread* other : barrier.waiting) {
+            acquire(*other, barrier.clock);
+            other->state = State::running;
+        }
+        barrier = {};
+    }
+    if (t.state == State::at_named_barrier) Fiber::yield();
+}
+
+void wait_at_mbarrier(Thread& t, int site) {
+    t.state = State::at_mbarrier;
+    t.site = site;
+    Fiber::yield();
+}
+
+void limit_registers(Thread& t, u32 count, int site) {
+    struct Limit : AlignedOperation {
+        struct Input {};
+        struct Output {};
+        static Output run(const Warp&, Thread&) { return {}; }
+    };
+    join<Limit>(t, ~0u, site);
+    t.most_registers = count;
+    t.registers_site = site;
 }
 
 void join_warp_operation(Thread& t, const WarpOperation& operation, int site) {

@@ -7,13 +7,6 @@
 
 namespace emulator {
 
-bool Access::ordered_before(const Thread& t) const {
-    const bool same_thread = thread == t.index + 1;
-    const bool warp_barrier =
-        thread != 0 && (thread - 1) / kWarpSize == t.warp && warp_barriers < t.warp_barriers;
-    return thread == 0 || same_thread || barriers < t.barriers || warp_barrier;
-}
-
 namespace {
 
 void report_outside(Thread& t, u32 offset, int site, Use use) {
@@ -30,36 +23,76 @@ void report_outside(Thread& t, u32 offset, int site, Use use) {
 }
 
 void report_race(Thread& t, u32 offset, int site, Use use, const char* earlier, const Access& access) {
-    report(t, site, "shared race", "%s after a %s by thread %u without a barrier, offset %u",
-           name_of(use), earlier, access.thread - 1, offset);
+    if (access.actor > t.block->threads)
+        report(t, site, "shared race", "%s after a bulk copy that was not waited for, offset %u",
+               name_of(use), offset);
+    else
+        report(t, site, "shared race", "%s after a %s by thread %u without a barrier, offset %u",
+               name_of(use), earlier, access.actor - 1, offset);
+}
+
+void check_content(Thread& t, SharedByte& byte, u32 offset, int site) {
+    if (byte.written) return;
+    report(t, site, "uninitialised shared read", "offset %u", offset);
+    byte.written = true;
+}
+
+void check_copy(Thread& t, const SharedByte& byte, u32 offset, int site, Use use) {
+    if (byte.copy_under_way)
+        report(t, site, "copy under way", "%s at offset %u before the copy to it was waited for",
+               name_of(use), offset);
+    if (byte.of_mbarrier)
+        report(t, site, "mbarrier", "an ordinary %s of one, offset %u", name_of(use), offset);
+}
+
+void check_reads(Thread& t, const SharedByte& byte, u32 offset, int site, Use use) {
+    for (const Access& read : {byte.read, byte.other_read})
+        if (!read.ordered_before(t.view())) {
+            report_race(t, offset, site, use, "read", read);
+            break;
+        }
 }
 
 void check_byte(Thread& t, SharedByte& byte, u32 offset, int site, Use use) {
-    if (use != Use::write && !byte.written) {
-        report(t, site, "uninitialised shared read", "offset %u", offset);
-        byte.written = true;
-    }
-    if (byte.copy_under_way)
-        report(t, site, "copy under way", "%s at offset %u before the cp.async to it was waited for",
-               name_of(use), offset);
+    if (use != Use::write) check_content(t, byte, offset, site);
+    check_copy(t, byte, offset, site, use);
     const bool both_atomic = use == Use::atomic && byte.by_atomic;
-    if (!both_atomic && !byte.write.ordered_before(t))
+    if (!both_atomic && !byte.write.ordered_before(t.view()))
         report_race(t, offset, site, use, "write", byte.write);
     if (use == Use::read) {
-        if (byte.read.thread != t.index + 1 && !byte.read.ordered_before(t))
+        if (byte.read.actor != t.index + 1 && !byte.read.ordered_before(t.view()))
             byte.other_read = byte.read;
         byte.read = t.access();
         return;
     }
-    if (!both_atomic)
-        for (const Access& read : {byte.read, byte.other_read})
-            if (!read.ordered_before(t)) {
-                report_race(t, offset, site, use, "read", read);
-                break;
-            }
+    if (!both_atomic) check_reads(t, byte, offset, site, use);
     byte.write = t.access();
     byte.by_atomic = use == Use::atomic;
     byte.written = true;
+}
+
+// Of 16 bytes that the asynchronous proxy uses; those that lie in no variable are reported.
+SharedByte* piece_at(Thread& t, u32 offset, int site, Use use) {
+    Block& block = *t.block;
+    if (offset + 16 > block.shared_bytes) {
+        report(t, site, "shared out of bounds", "%s of 16 bytes at offset %u of %u", name_of(use),
+               offset, block.shared_bytes);
+        give_up(t);
+    }
+    SharedByte* bytes = block.shared_bytes_state + offset;
+    for (u32 i = 0; i < 16; ++i)
+        if (!bytes[i].in_variable) {
+            report_outside(t, offset + i, site, use);
+            break;
+        }
+    return bytes;
+}
+
+void check_fence(Thread& t, const Access& write, const View& view, u32 offset, int site) {
+    if (!fenced(*t.block, write, false, view))
+        report(t, site, "proxy fence",
+               "no fence.proxy.async of thread %u lies between its write and this, offset %u",
+               write.actor - 1, offset);
 }
 
 }  // namespace
@@ -82,7 +115,42 @@ u8* shared_at(Thread& t, u64 offset, u32 bytes, int site, Use use) {
         }
         check_byte(t, byte, at, site, use);
     }
+    if (use != Use::read) check_products(t, u32(offset), site);
     return block.shared + offset;
+}
+
+void check_async_read(Thread& t, const View& view, u32 offset, int site) {
+    SharedByte* bytes = piece_at(t, offset, site, Use::read);
+    const Access* last = nullptr;
+    for (u32 i = 0; i < 16; ++i) {
+        SharedByte& byte = bytes[i];
+        check_content(t, byte, offset + i, site);
+        check_copy(t, byte, offset + i, site, Use::read);
+        const Access& write = byte.write;
+        const bool same = last && last->actor == write.actor && last->time == write.time &&
+                          last->barriers == write.barriers;
+        last = &write;
+        if (same) continue;
+        if (!write.ordered_before(view))
+            report_race(t, offset + i, site, Use::read, "write", write);
+        else
+            check_fence(t, write, view, offset + i, site);
+    }
+}
+
+void check_async_write(Thread& t, u32 offset, int site) {
+    SharedByte* bytes = piece_at(t, offset, site, Use::write);
+    for (u32 i = 0; i < 16; ++i) {
+        SharedByte& byte = bytes[i];
+        check_copy(t, byte, offset + i, site, Use::write);
+        if (!byte.write.ordered_before(t.view()))
+            report_race(t, offset + i, site, Use::write, "write", byte.write);
+        else
+            check_fence(t, byte.write, t.view(), offset + i, site);
+        check_reads(t, byte, offset + i, site, Use::write);
+        byte.copy_under_way = true;
+    }
+    check_products(t, offset, site);
 }
 
 void clear_shared(Block& block) {

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import arithmetic
 import control
 import conversion
+import hopper
 import memory
 from function import Function
 from statements import (
@@ -29,10 +31,17 @@ from statements import (
     variable,
 )
 
-TRANSLATIONS_OF = (arithmetic, control, conversion, memory)  # they enter themselves when imported
+TRANSLATIONS_OF = (
+    arithmetic,
+    control,
+    conversion,
+    hopper,
+    memory,
+)  # they enter themselves when imported
 
 PROLOGUE = """#include "memory.h"
 #include "warp.h"
+#include "wgmma.h"
 
 using namespace emulator;
 
@@ -52,6 +61,20 @@ def bytes_of(number: str, size: int) -> bytes:
     return (value & (1 << 8 * size) - 1).to_bytes(size, "little")
 
 
+def registers_of_products(texts: Iterable[str]) -> set[str]:
+    """The names of registers that hold operands of wgmma, or are moved to or from such."""
+    found: set[str] = set()
+    moves = []
+    for text in texts:
+        if "wgmma.mma_async" in text:
+            found.update(re.findall(r"[%\w$]+", " ".join(re.findall(r"\{([^}]*)\}", text))))
+        elif m := re.match(r"(?:@!?[%\w$]+\s+)?mov\.[bfsu]32\s+([%\w$]+)\s*,\s*(%[\w$]+)$", text):
+            moves.append(m.groups())
+    while found and (more := {x for move in moves if found.intersection(move) for x in move} - found):
+        found |= more
+    return found
+
+
 class Module:
     """A file of PTX."""
 
@@ -65,7 +88,9 @@ class Module:
         self.functions: set[str] = set()
         self.output: list[str] = []
         self.errors: list[str] = []
-        self.translate(list(statements(text)))
+        all_statements = list(statements(text))
+        self.tagged = registers_of_products(s.text for s in all_statements)
+        self.translate(all_statements)
 
     def site(self, text: str, line: int) -> int:
         file, source_line = self.place

@@ -13,10 +13,11 @@
 namespace emulator {
 
 struct Warp {
-    const Thread* lanes;
+    Thread* lanes;
     u32 members;  // the lanes that take part, a bit each
 
     bool has(u32 lane) const { return members >> lane & 1; }
+    bool is_first(const Thread& t) const { return u32(__builtin_ctz(members)) == t.lane; }
     template <class Operation>
     const typename Operation::Input& input(u32 lane) const {
         return *static_cast<const typename Operation::Input*>(lanes[lane].operation.input);
@@ -49,8 +50,12 @@ struct SyncWarp {
     struct Input {};
     struct Output {};
 
-    static Output run(const Warp&, Thread& t) {
-        ++t.warp_barriers;
+    static Output run(const Warp& warp, Thread& t) {
+        if (!warp.is_first(t)) return {};
+        std::vector<Thread*> members;
+        for (u32 lane = 0; lane < kWarpSize; ++lane)
+            if (warp.has(lane)) members.push_back(&warp.lanes[lane]);
+        synchronise(members);
         return {};
     }
 };
@@ -107,6 +112,14 @@ struct Vote : OrdinaryOperation {
             default: return ballots;
         }
     }
+};
+
+// elect.sync: the lane that is elected, always the same one of a mask.
+struct Elect : OrdinaryOperation {
+    struct Input {};
+    using Output = u32;
+
+    static Output run(const Warp& warp, Thread&) { return u32(__builtin_ctz(warp.members)); }
 };
 
 // redux.sync: Combine::apply over the lanes.
