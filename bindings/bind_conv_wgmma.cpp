@@ -28,6 +28,7 @@ void bind_conv_wgmma(py::module_& m) {
     using namespace pybind11::literals;
     using Object = const py::object&;
 
+    m.def("has_wgmma", &has_wgmma, "Whether the current device has code for algorithm='wgmma'.");
     m.def(
         "conv_wgmma_forward",
         [](Object out_, Object inp_, Object weights_, Object bias_, int stride, int padding, int groups,

@@ -32,6 +32,12 @@ pytestmark = pytest.mark.parametrize(
 )
 
 
+@pytest.fixture(autouse=True)
+def able(device) -> None:
+    if not device.module.has_wgmma():
+        pytest.skip("needs compute capability 9.0 and code for 90a")
+
+
 def case_id(case) -> str:
     return "n{}-c{}-{}x{}-f{}-k{}-s{}-p{}-g{}".format(*case)
 
