@@ -73,7 +73,7 @@ def wanted_nvcc() -> Path | None:
 
 
 def gpu_architectures() -> str | None:
-    """The architectures of the GPUs that the driver shows, "80-real;90a-real"; None if it shows none."""
+    """Those of the GPUs that the driver shows, "80-real;90a-real"; None if it shows none."""
     command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
     try:
         shown = subprocess.run(command, capture_output=True, text=True, timeout=30)

@@ -1,7 +1,8 @@
 // Convolutions of bfloat16 arrays by conv_wgmma.cu: what algorithm="wgmma" calls.
-#include "../cuda/kernels/conv_wgmma.h"
 #include "conv_argument.h"
 #include "topics.h"
+
+#include "../cuda/kernels/conv_wgmma.h"
 
 namespace {
 

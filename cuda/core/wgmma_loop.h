@@ -34,6 +34,13 @@ struct WgmmaTile {
     static_assert(BK % kProductDepth == 0 && size_a % 512 == 0 && size_b % 512 == 0, "whole units");
 };
 
+// Two for each stage, at the same place in every kernel that has the loop.
+constexpr int kMostStages = 4;
+__device__ inline Mbarrier* stage_mbarriers() {
+    __shared__ Mbarrier all[2 * kMostStages];
+    return all;
+}
+
 // Whether the code that the current device has loaded for a kernel was compiled with the loop in it
 // (sm_90a): only then does it have mbarriers, which are all of its static shared memory.
 template <auto kernel>
@@ -64,11 +71,12 @@ __device__ __forceinline__ void wgmma_loop([[maybe_unused]] int k_begin, [[maybe
                                            [[maybe_unused]] const Finish& finish) {
     if constexpr (kHasWgmma) {
         static_assert((kA == Major::mn && kB == Major::mn) || Tile::BK == kBoxLine, "whole lines");
+        static_assert(Tile::stages <= kMostStages, "the mbarriers");
         constexpr int kBlockBytes = kBoxLine * Tile::BK * int(sizeof(bf16));
         struct alignas(8) Pair {
             float x, y;
         };
-        __shared__ Mbarrier full[Tile::stages], empty[Tile::stages];
+        Mbarrier *full = stage_mbarriers(), *empty = full + Tile::stages;
         char* shared = dynamic_shared<char>();
         shared += (Tile::unit - shared_address(shared) % Tile::unit) % Tile::unit;
         auto tile_a = [&](int stage) {
