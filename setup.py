@@ -3,7 +3,8 @@
 Environment variables:
     ALEXNET_RAW_CUDA            auto (default): build the CUDA target where nvcc is found; on: fail
                                 where it is not; wheels: fetch nvcc from PyPI; off: CPU target only
-    ALEXNET_RAW_CUDA_ARCH       CUDA architectures, CMake's syntax, e.g. "90" or "80-real;90"
+    ALEXNET_RAW_CUDA_ARCH       CUDA architectures, CMake's syntax, e.g. "90a" or "80-real;90";
+                                without the a, a GPU of 9.0 lacks the kernels of conv_wgmma.cu
                                 (default: those of this machine's GPUs; where it shows none, PTX
                                 that a GPU's driver compiles when the module is first loaded)
     ALEXNET_RAW_PORTABLE=1      for any machine, not just this one: every CPU of the family (AVX2),
@@ -72,14 +73,15 @@ def wanted_nvcc() -> Path | None:
 
 
 def gpu_architectures() -> str | None:
-    """The architectures of the GPUs that the driver shows, "80-real;90-real"; None if it shows none."""
+    """Those of the GPUs that the driver shows, "80-real;90a-real"; None if it shows none."""
     command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
     try:
         shown = subprocess.run(command, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = re.findall(r"^(\d+)\.(\d)$", shown.stdout, re.MULTILINE)
-    return ";".join(sorted({f"{major}{minor}-real" for major, minor in found})) or None
+    names = {f"{major}{minor}{'a' if major + minor == '90' else ''}-real" for major, minor in found}
+    return ";".join(sorted(names)) or None  # 90a: with what no other has, cuda/core/wgmma.h
 
 
 class CMakeBuild(build_ext):

@@ -71,6 +71,9 @@ def _call(name: str, arrays: dict[str, Array | None], **settings: Any) -> None:
     if settings.get("precision", "") is None:
         halves = any(array is not None and array.dtype == BF16 for array in arrays.values())
         settings["precision"] = "bf16" if halves else device.precision
+    if settings.get("algorithm") == "wgmma" and name.startswith("conv"):
+        del settings["algorithm"], settings["precision"]
+        name = name.replace("conv", "conv_wgmma", 1)
     settings = {key: _setting(name, key, value) for key, value in settings.items()}
     if name.startswith("conv") or name == "bias_backward":
         settings["scratch"] = device.scratch
@@ -129,7 +132,9 @@ def conv_forward(
         algorithm: "direct" sums all products; "winograd" (stride 1, filters of 3 x 3 or 5 x 5) needs
             up to 4 or 2.8 times fewer multiplications, with rounding errors up to 1.5e-6 of the sum
             of their magnitudes ("direct": 3e-7); "auto" takes what is faster, on a GPU always
-            "direct".
+            "direct". "wgmma" is for bfloat16 inp and weights, and out of either dtype, on GPUs of
+            compute capability 9.0 (on the CPU slowly, for tests): images and filters of a group in
+            eights, 16 channels of a group or more, in `conv_backward_data` stride 1.
         precision: "fp32" multiplies float32; "tf32" and "bf16" round the input and the weights to 10
             or 7 bits behind the point first and multiply on tensor cores (compute capability 8.0 or
             newer; on the CPU slowly, for tests). Sums, bias and neuron are float32 always; with "auto"

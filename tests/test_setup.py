@@ -30,7 +30,7 @@ def command(folder: Path, name: str, script: str) -> Path:
 @pytest.mark.parametrize(
     ("script", "architectures"),
     [
-        ("printf '9.0\\n8.6\\n9.0\\n'", "86-real;90-real"),
+        ("printf '9.0\\n8.6\\n9.0\\n'", "86-real;90a-real"),
         ("echo 12.0", "120-real"),
         ("echo 'NVIDIA-SMI has failed because it could not reach the driver'; exit 9", None),
         ("echo '[N/A]'", None),

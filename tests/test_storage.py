@@ -132,7 +132,7 @@ def tiny() -> layer_file.NetSpec:
     norm = layer("norm1a", "cmrnorm", "conv1a", channels=4, size=3)
     definition = re.sub(r"\[local2b\].*?\n\n", "", tiny_run.DEFINITION, flags=re.DOTALL)
     definition = definition.replace("local2b", "pool1b").replace("[pool1a]", f"{norm}\n[pool1a]")
-    definition = re.sub(r"(\[pool1a\]\ntype=pool\ninputs=)conv1a", r"\1norm1a", definition)
+    definition = definition.replace("pool=max\ninputs=conv1a", "pool=max\ninputs=norm1a")
     parameters = re.sub(r"\[local2b\]\n(\w+=.*\n)*", "", tiny_run.parameters())
     return layer_file.parse(definition, parameters + "[norm1a]\nscale=0.5\npow=0.75\n", "tiny")
 

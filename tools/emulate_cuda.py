@@ -192,11 +192,13 @@ def test_arguments(select: str | None, extra: list[str]) -> list[str]:
 MUTATION_TESTS = {
     "cuda/core/tile_loop.h": "tests/test_conv.py::test_forward",
     "cuda/core/mma_loop.h": "tests/test_conv_mma.py -k test_forward",
+    "cuda/core/wgmma_loop.h": "tests/test_conv_wgmma.py -k test_forward and float32",
     "cuda/core/reduce.h": "tests/test_logloss.py",  # two sums in a row share their memory
     "cuda/kernels/box_sums.h": "tests/test_rnorm.py",
     "cuda/kernels/winograd.cu": "tests/test_conv.py -k winograd",
     "cuda/kernels/winograd_few_images.cu": "tests/test_conv.py -k winograd",
 }
+NEEDS_90A = ["cuda/core/wgmma_loop.h"]  # without --arch 90a nothing of it is compiled
 
 
 def mutate(emulation: Emulation, part: str, jobs: int) -> int:
@@ -205,7 +207,7 @@ def mutate(emulation: Emulation, part: str, jobs: int) -> int:
     sources = sorted(p for p in (emulation.tree / "cuda").rglob("*") if p.suffix in (".cu", ".h"))
     for path in sources:
         name = path.relative_to(emulation.tree).as_posix()
-        if part not in name:
+        if part not in name or (name in NEEDS_90A and emulation.arch != "90a"):
             continue
         original = path.read_text()
         barriers = list(BARRIER.finditer(original))

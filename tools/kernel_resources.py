@@ -183,7 +183,8 @@ class Compiler:
     def compile(self, source: Path, arch: str, host: bool) -> Compiled:
         """For one architecture; with `host`, the launchers too, whose warnings are the same on all."""
         with tempfile.TemporaryDirectory() as folder:
-            code = f"-gencode=arch=compute_{arch},code=sm_{arch}"
+            own = "90a" if arch == "90" else arch  # as setup.py builds for such a GPU
+            code = f"-gencode=arch=compute_{own},code=sm_{own}"
             kept = ["--keep", f"--keep-dir={folder}", "-o", Path(folder) / "object"]
             told = self.run(*FLAGS, code, "-Xptxas=-v", "-c" if host else "-cubin", source, *kept)
             ptx = "".join(path.read_text() for path in sorted(Path(folder).glob("*.ptx")))

@@ -2,6 +2,8 @@
 // nearest, halves to even, where it is stored.
 #pragma once
 
+#include <cstring>
+
 #include "lanes.h"
 
 struct bf16 {

@@ -12,6 +12,7 @@
 #include <numeric>
 #include <vector>
 
+#include "async_on_cpu.h"
 #include "error.h"
 #include "fiber.h"
 #include "platform.h"
@@ -87,15 +88,23 @@ class Core {
     void commit_copies();
     void wait_for_copies(int groups);
     void* shared() { return shared_; }
+    uint32_t shared_address(const void* p) const;
+    Mbarriers& mbarriers();
+    void wait_for_mbarrier(const void* barrier, int parity);
+    void copy_box(void* to, const Tensor& from, const void* barrier, const int* at);
+    Products& products();
+    void wait_for_products(int groups);
 
    private:
-    enum class State { ready, at_barrier, at_warp, finished };
+    enum class State { ready, at_barrier, at_warp, at_mbarrier, finished };
     struct Thread {
         State state;
         const char* file;
         int line;
-        uint32_t slot;      // what this lane shows its warp
-        const void* shown;  // or something longer of its own
+        uint32_t slot;         // what this lane shows its warp
+        const void* shown;     // or something longer of its own
+        const void* mbarrier;  // that it waits for
+        int parity;
     };
     struct Copy {
         void* to;
@@ -114,11 +123,15 @@ class Core {
     void resume_if_ready(unsigned thread);
     bool release_warp(unsigned first, unsigned lanes);
     bool release_block();
+    bool release_mbarriers();
+    SharedMemory shared_memory() const;
     static void fiber_entry(void* core);
 
     std::vector<std::unique_ptr<Fiber>> fibers_;
     std::vector<Thread> threads_;
     std::vector<Copies> copies_;
+    std::vector<Products> products_;
+    Mbarriers mbarriers_;
     const std::function<void()>* body_ = nullptr;
     std::exception_ptr failure_;
     unsigned current_ = 0;
@@ -135,12 +148,12 @@ Core& core() {
 }
 
 void Core::prepare_shared(size_t bytes) {
-    constexpr size_t kLine = 64;
+    constexpr size_t kUnit = 1024;  // of what copies of boxes exchange; whole lines of the cache
     if (bytes > capacity_) {
-        storage_.reset(new char[bytes + kLine]);
+        storage_.reset(new char[bytes + kUnit]);
         capacity_ = bytes;
         const auto address = reinterpret_cast<uintptr_t>(storage_.get());
-        shared_ = reinterpret_cast<void*>((address + kLine - 1) / kLine * kLine);
+        shared_ = reinterpret_cast<void*>((address + kUnit - 1) / kUnit * kUnit);
     }
     if (execution().poison_shared && bytes) std::memset(shared_, 0xFF, bytes);
 }
@@ -180,7 +193,10 @@ void Core::fiber_entry(void* self) {
 
 void Core::run_fibers(const std::function<void()>& thread, uint64_t block, unsigned n) {
     while (fibers_.size() < n) fibers_.push_back(std::make_unique<Fiber>());
-    threads_.assign(n, {State::ready, nullptr, 0, 0, nullptr});
+    threads_.assign(n, {State::ready, nullptr, 0, 0, nullptr, nullptr, 0});
+    mbarriers_.clear();
+    if (products_.size() < n) products_.resize(n);
+    for (Products& own : products_) own.clear();
     if (copies_.size() < n) copies_.resize(n);
     for (Copies& own : copies_) {
         own.copies.clear();
@@ -211,7 +227,12 @@ void Core::resume_if_ready(unsigned t) {
     current_ = t;
     coordinates.thread = position(t, launch_->block);
     fibers_[t]->resume();
-    if (failure_) std::rethrow_exception(failure_);
+    if (!failure_) return;
+    try {
+        std::rethrow_exception(failure_);
+    } catch (const Misuse& misuse) {
+        throw KernelError(launch_->name + " " + misuse.what());
+    }
 }
 
 // Lets a warp pass the warp operation that all of its lanes have reached.
@@ -223,15 +244,17 @@ bool Core::release_warp(unsigned first, unsigned lanes) {
     return true;
 }
 
-// No thread can go on. Lets the block pass the barrier that all of its threads have reached; returns
-// false when all have finished.
+// No thread can go on. Lets those go on whose mbarriers only copies keep waiting, or else the block
+// pass the barrier that all of its threads have reached; returns false when all have finished.
 bool Core::release_block() {
+    if (release_mbarriers()) return true;
     const auto n = unsigned(threads_.size());
-    unsigned finished = 0, at_barrier = 0;
+    unsigned finished = 0, at_barrier = 0, at_mbarrier = 0;
     const Thread* first = nullptr;
     bool same_place = true;
     for (const Thread& t : threads_) {
         finished += t.state == State::finished;
+        at_mbarrier += t.state == State::at_mbarrier;
         if (t.state != State::at_barrier) continue;
         ++at_barrier;
         if (!first) first = &t;
@@ -242,6 +265,10 @@ bool Core::release_block() {
         for (Thread& t : threads_) t.state = State::ready;
         return true;
     }
+    if (at_mbarrier)
+        throw KernelError(launch_->name + ", block " + text(extent(coordinates.block)) + ": " +
+                          std::to_string(at_mbarrier) +
+                          " threads wait for mbarriers whose phases never end");
     std::string where = first ? std::string(" of ") + first->file + ":" + std::to_string(first->line)
                               : std::string(" of a warp");
     throw KernelError(launch_->name + ", block " + text(extent(coordinates.block)) +
@@ -249,6 +276,19 @@ bool Core::release_block() {
                       std::to_string(n) + " threads wait at the barrier" + where + ", " +
                       std::to_string(finished) + " have finished" +
                       (same_place ? "" : ", others wait at another barrier"));
+}
+
+bool Core::release_mbarriers() {
+    bool released = false;
+    for (Thread& t : threads_) {
+        if (t.state != State::at_mbarrier) continue;
+        if (!mbarriers_.is_over(t.mbarrier, t.parity) &&
+            !mbarriers_.receive(shared_memory(), t.mbarrier))
+            continue;
+        t.state = State::ready;
+        released = true;
+    }
+    return released;
 }
 
 void Core::wait_for_block(const char* file, int line) {
@@ -330,12 +370,53 @@ void Core::wait_for_copies(int groups) {
     for (size_t& end : ends) end -= count;
 }
 
+SharedMemory Core::shared_memory() const {
+    return {static_cast<char*>(shared_), launch_->shared_bytes};
+}
+
+uint32_t Core::shared_address(const void* p) const {
+    return uint32_t(static_cast<const char*>(p) - static_cast<const char*>(shared_));
+}
+
+Mbarriers& Core::mbarriers() {
+    check_barriers("uses mbarriers");
+    return mbarriers_;
+}
+
+void Core::wait_for_mbarrier(const void* barrier, int parity) {
+    check_barriers("uses mbarriers");
+    while (!mbarriers_.is_over(barrier, parity)) {
+        Thread& self = threads_[current_];
+        self.state = State::at_mbarrier;
+        self.mbarrier = barrier;
+        self.parity = parity;
+        Fiber::yield();
+    }
+}
+
+void Core::copy_box(void* to, const Tensor& from, const void* barrier, const int* at) {
+    check_barriers("copies beside its work");
+    mbarriers_.copy(shared_memory(), barrier, shared_address(to), from, at);
+}
+
+Products& Core::products() {
+    check_barriers("multiplies beside its work");
+    return products_[current_];
+}
+
+void Core::wait_for_products(int groups) {
+    products().wait(shared_memory(), current_, groups);
+}
+
 // What a GPU would refuse is refused here. The limits are those of the smallest GPU that the kernel is
-// for: sm_75, or from sm_80 on sm_86, whose blocks have less memory than sm_80's. A block of one thread
-// is the CPU's own shape, which no GPU is asked to run: its shared memory is a part of the core's
-// cache.
+// for: sm_75, or from sm_80 on sm_86, whose blocks have less memory than sm_80's, or sm_90. A block of
+// one thread is the CPU's own shape, which no GPU is asked to run: its shared memory is a part of the
+// core's cache.
 void check_limits(const Launch& launch) {
-    const size_t most_shared = (launch.capability >= 80 ? 99 : 64) << 10;
+    const size_t most_shared = size_t(launch.capability >= 90   ? 227
+                                      : launch.capability >= 80 ? 99
+                                                                : 64)
+                               << 10;
     auto refuse = [&](const std::string& what) {
         throw KernelError(launch.name + ": cannot launch grid " + text(launch.grid) + ", block " +
                           text(launch.block) + ", " + std::to_string(launch.shared_bytes) +
@@ -481,6 +562,34 @@ void wait_for_copies(int groups) {
 }
 void* shared_memory() {
     return core().shared();
+}
+uint32_t shared_address(const void* p) {
+    return core().shared_address(p);
+}
+void mbarrier_init(const void* barrier, int arrivals) {
+    core().mbarriers().init(barrier, arrivals);
+}
+void mbarrier_arrive(const void* barrier, int bytes) {
+    core().mbarriers().arrive(barrier, bytes);
+}
+void mbarrier_wait(const void* barrier, int parity) {
+    core().wait_for_mbarrier(barrier, parity);
+}
+void copy_box(void* to, const Tensor& from, const void* barrier, const int* at, int rank) {
+    if (rank != from.rank) throw Misuse("copies a box with coordinates of another rank");
+    core().copy_box(to, from, barrier, at);
+}
+void multiply_async(const Product& product) {
+    core().products().multiply(product);
+}
+void fence_registers() {
+    core().products().fence();
+}
+void commit_products() {
+    core().products().commit();
+}
+void wait_for_products(int groups) {
+    core().wait_for_products(groups);
 }
 
 }  // namespace cuda_on_cpu

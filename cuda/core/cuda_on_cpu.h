@@ -76,6 +76,33 @@ void commit_copies();
 void wait_for_copies(int groups);
 void* shared_memory();
 
+// See mbarrier.h.
+uint32_t shared_address(const void* p);  // of the dynamic shared memory
+void mbarrier_init(const void* barrier, int arrivals);
+void mbarrier_arrive(const void* barrier, int bytes);
+void mbarrier_wait(const void* barrier, int parity);
+
+// See tensor_map.h: bfloat16 numbers, innermost axis first.
+struct Tensor {
+    const uint16_t* data;
+    int rank;
+    int64_t sizes[5], steps[5];
+    int box[5];
+};
+void copy_box(void* to, const Tensor& from, const void* barrier, const int* at, int rank);
+
+// See wgmma.h.
+struct Product {
+    float* sums;
+    int columns;
+    uint64_t a, b;
+    bool a_is_mn, b_is_mn;
+};
+void multiply_async(const Product& product);
+void fence_registers();
+void commit_products();
+void wait_for_products(int groups);
+
 }  // namespace cuda_on_cpu
 
 #define threadIdx (cuda_on_cpu::coordinates.thread)

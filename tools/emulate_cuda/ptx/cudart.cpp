@@ -156,8 +156,13 @@ const char* cudaGetErrorString(int error) {
 
 // Only the attribute that kernels with much shared memory need,
 // cudaFuncAttributeMaxDynamicSharedMemorySize.
-// Of cudaFuncAttributes the one member that is asked for: the architecture of the PTX.
-int cudaFuncGetAttributes(void* attributes, const void*) {
+// Of cudaFuncAttributes the members that are asked for: static shared memory and the architecture of the
+// PTX.
+int cudaFuncGetAttributes(void* attributes, const void* function) {
+    const auto kernel = kernels().find(stubs()[function].kernel);
+    if (kernel == kernels().end()) return fail(kInvalidFunction);
+    const size_t shared_bytes = kernel->second->static_shared_bytes;
+    memcpy(attributes, &shared_bytes, sizeof shared_bytes);
     constexpr size_t kPtxVersion = 3 * sizeof(size_t) + 2 * sizeof(int);
     const int architecture = EMULATOR_ARCH;
     memcpy(static_cast<char*>(attributes) + kPtxVersion, &architecture, sizeof architecture);
