@@ -149,7 +149,7 @@ void report_on_host(const char* message, const char* subject);
 int take_error();
 void set_error(int error);
 
-// ---- schedule.cpp
+// ---- waits.cpp
 
 u32 wait_at_barrier(Thread&, BarrierSum, bool predicate, int site);
 // A barrier of `count` threads (0: all), which the thread waits at or only arrives at.
@@ -158,9 +158,17 @@ void arrive_at_named_barrier(Thread&, u32 which, u32 count, bool waits, int site
 void wait_at_mbarrier(Thread&, int site);
 void join_warp_operation(Thread&, const WarpOperation&, int site);
 [[noreturn]] void exit_thread(Thread&);
-void limit_registers(Thread&, u32 count, int site);
+
+// ---- schedule.cpp
+
 // Runs a grid; returns an error of the CUDA runtime.
 int run_grid(const Kernel&, Dimensions grid, Dimensions block, void** arguments, u64 shared_bytes);
+
+// ---- registers.cpp
+
+void limit_registers(Thread&, u32 count, int site);
+// Reports warps that ask for more registers than there are.
+void check_registers_at_end(const Block&);
 
 // ---- shared_memory.cpp
 

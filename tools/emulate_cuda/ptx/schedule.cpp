@@ -20,7 +20,6 @@ namespace {
 using cuda_on_cpu::Fiber;
 
 constexpr u32 kMostThreads = 1024;
-constexpr u32 kRegisters = 65536;     // of a multiprocessor
 constexpr u32 kFruitlessRounds = 64;  // of tests of mbarriers, after which nothing more will happen
 constexpr int kInvalidConfiguration = 9, kTooManyResources = 701;
 
@@ -98,7 +97,7 @@ class Runner {
         }
         check_mbarriers_at_end(block_);
         check_products_at_end(block_);
-        check_registers();
+        check_registers_at_end(block_);
         return true;
     }
 
@@ -244,24 +243,6 @@ class Runner {
         return any;
     }
 
-    // setmaxnreg gives registers from one warpgroup to another, of those that the block has.
-    void check_registers() const {
-        const u32 at_launch = std::min(kRegisters / block_.threads / 8 * 8, 255u);
-        u32 sum = 0;
-        const Thread* most = nullptr;
-        for (const Thread& t : threads_) {
-            sum += t.most_registers ? t.most_registers : at_launch;
-            if (t.most_registers && (!most || t.most_registers > most->most_registers)) most = &t;
-            const Thread& first = threads_[t.index / 128 * 128];
-            if (t.most_registers != first.most_registers)
-                report(t, t.most_registers ? t.registers_site : first.registers_site, "registers",
-                       "not all warps of a warpgroup ask for them");
-        }
-        if (most && sum > at_launch * block_.threads)
-            report(*most, most->registers_site, "registers",
-                   "the warps ask for %u in all, the block has %u", sum, at_launch * block_.threads);
-    }
-
     static const char* name_of(State state) {
         switch (state) {
             case State::at_barrier: return "at a barrier";
@@ -305,78 +286,6 @@ class Runner {
 };
 
 }  // namespace
-
-u32 wait_at_barrier(Thread& t, BarrierSum sum, bool predicate, int site) {
-    t.state = State::at_barrier;
-    t.barrier_sum = sum;
-    t.barrier_value = predicate;
-    t.site = site;
-    Fiber::yield();
-    return t.barrier_value;
-}
-
-void arrive_at_named_barrier(Thread& t, u32 which, u32 count, bool waits, int site) {
-    Block& block = *t.block;
-    if (count == 0) count = block.warps() * kWarpSize;
-    if (which > 15 || count % kWarpSize || count > block.warps() * kWarpSize) {
-        report(t, site, "barrier", "number %u of %u threads", which, count);
-        give_up(t);
-    }
-    NamedBarrier& barrier = block.named_barriers[which];
-    if (barrier.arrived == 0) barrier.wanted = count;
-    if (barrier.wanted != count)
-        report(t, site, "barrier", "number %u of %u threads, which others take to be of %u", which,
-               count, barrier.wanted);
-    t.site = site;
-    ++block.events;
-    release(t, barrier.clock);
-    if (waits) {
-        barrier.waiting.push_back(&t);
-        t.state = State::at_named_barrier;
-    }
-    if (++barrier.arrived == barrier.wanted) {
-        for (Thread* other : barrier.waiting) {
-            acquire(*other, barrier.clock);
-            other->state = State::running;
-        }
-        barrier = {};
-    }
-    if (t.state == State::at_named_barrier) Fiber::yield();
-}
-
-void wait_at_mbarrier(Thread& t, int site) {
-    t.state = State::at_mbarrier;
-    t.site = site;
-    Fiber::yield();
-}
-
-void limit_registers(Thread& t, u32 count, int site) {
-    struct Limit : AlignedOperation {
-        struct Input {};
-        struct Output {};
-        static Output run(const Warp&, Thread&) { return {}; }
-    };
-    join<Limit>(t, ~0u, site);
-    t.most_registers = count;
-    t.registers_site = site;
-}
-
-void join_warp_operation(Thread& t, const WarpOperation& operation, int site) {
-    if (!(operation.mask >> t.lane & 1)) {
-        report(t, site, "warp operation", "lane %u is not in its own mask %#x", t.lane, operation.mask);
-        give_up(t);
-    }
-    t.state = State::in_warp_operation;
-    t.operation = operation;
-    t.site = site;
-    Fiber::yield();
-}
-
-void exit_thread(Thread& t) {
-    t.state = State::finished;
-    Fiber::yield();  // and nobody resumes it
-    abort();
-}
 
 int run_grid(const Kernel& kernel, Dimensions grid, Dimensions block, void** arguments,
              u64 shared_bytes) {
