@@ -69,8 +69,8 @@ def _call(name: str, arrays: dict[str, Array | None], **settings: Any) -> None:
     device = _shared_device(name, arrays.items())
     data = {argument: None if array is None else array.data for argument, array in arrays.items()}
     if settings.get("precision", "") is None:
-        halves = any(array is not None and array.dtype == BF16 for array in arrays.values())
-        settings["precision"] = "bf16" if halves else device.precision
+        is_bf16 = any(getattr(values, "dtype", None) == BF16 for values in data.values())
+        settings["precision"] = "bf16" if is_bf16 else device.precision
     if settings.get("algorithm") == "wgmma" and name.startswith("conv"):
         del settings["algorithm"], settings["precision"]
         name = name.replace("conv", "conv_wgmma", 1)

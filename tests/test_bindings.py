@@ -43,6 +43,10 @@ CONVOLUTION = {**GEOMETRY, "algorithm": "auto", "precision": "fp32"}
 LRN = {"size": 3, "scale": 1.0, "power": 0.75, "min_div": 1.0, "blocked": False}
 NORM = {"size": 3, "scale": 1.0, "power": 0.75, "min_div": 1.0}
 POOL = {"kind": "max", "size": 3, "stride": 2, "start": 0, "neuron": RELU}
+LRN_POOL = {
+    **{"norm_size": 3, "scale": 1.0, "power": 0.75, "min_div": 1.0},
+    **{"size": 3, "stride": 2, "start": 0},
+}
 DRAWS = {"seed": 1, "layer": 2, "step": 3}
 RANDOM_POOL = {"size": 3, "stride": 2, "start": 0, **DRAWS}
 DROPOUT = {"keep": 0.5, **DRAWS, "inverted": False}
@@ -97,6 +101,11 @@ OPS = {
     "pool_backward": Op(
         {"dinp": A, "dout": POOLED, "inp": A, "out": POOLED},
         {**POOL, "accumulate": False, "below": RELU},
+    ),
+    "lrn_pool_forward": Op({"out": POOLED, "inp": A}, {**LRN_POOL, "neuron": RELU}),
+    "lrn_pool_backward": Op(
+        {"dinp": A, "dout": POOLED, "inp": A, "out": POOLED},
+        {**LRN_POOL, "neuron": RELU, "below": RELU, "accumulate": False},
     ),
     "channels_gather": Op(
         {"out": CONV_OUT, "inp": A, "table": (2, 6)},
@@ -199,6 +208,7 @@ BAD_SETTINGS = {
     "stride": [0, -1, 2**15 + 1, 2**31 - 1, -(2**31), *BIG, *NOT_AN_INTEGER],
     "padding": [-1, 3, 2**31 - 1, -(2**31), *BIG, *NOT_AN_INTEGER],
     "groups": [0, -1, 3, 2**31 - 1, -(2**31), *BIG, *NOT_AN_INTEGER],
+    "norm_size": [0, -1, 33, 2**31 - 1, *BIG, *NOT_AN_INTEGER],
     "size": [0, -1, 2**15 + 1, 2**31 - 1, -(2**31), *BIG, *NOT_AN_INTEGER],
     "start": [-3, -(2**31), *BIG, *NOT_AN_INTEGER],
     "top": [-1, 2**15 + 1, 2**31 - 1, -(2**31), *BIG, *NOT_AN_INTEGER],
