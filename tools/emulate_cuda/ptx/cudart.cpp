@@ -156,8 +156,8 @@ const char* cudaGetErrorString(int error) {
 
 // Only the attribute that kernels with much shared memory need,
 // cudaFuncAttributeMaxDynamicSharedMemorySize.
-// Of cudaFuncAttributes the members that are asked for: static shared memory and the architecture of the
-// PTX.
+// Of cudaFuncAttributes the members that are asked for: static shared memory and the architecture of
+// the PTX.
 int cudaFuncGetAttributes(void* attributes, const void* function) {
     const auto kernel = kernels().find(stubs()[function].kernel);
     if (kernel == kernels().end()) return fail(kInvalidFunction);
