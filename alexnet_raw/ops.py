@@ -71,9 +71,6 @@ def _call(name: str, arrays: dict[str, Array | None], **settings: Any) -> None:
     if settings.get("precision", "") is None:
         is_bf16 = any(getattr(values, "dtype", None) == BF16 for values in data.values())
         settings["precision"] = "bf16" if is_bf16 else device.precision
-    if settings.get("algorithm") == "wgmma" and name.startswith("conv"):
-        del settings["algorithm"], settings["precision"]
-        name = name.replace("conv", "conv_wgmma", 1)
     settings = {key: _setting(name, key, value) for key, value in settings.items()}
     if name.startswith("conv") or name == "bias_backward":
         settings["scratch"] = device.scratch

@@ -1,10 +1,30 @@
 // Convolution. Fully-connected layers come here too: as convolutions of a one-pixel picture.
+#include "../cuda/kernels/conv_wgmma.h"
 #include "conv_argument.h"
 #include "topics.h"
+
+namespace {
+
+// As conv_size, where the algorithm can do this pass.
+ConvSize size_of_pass(ConvPass pass, const ArrayArgument& inp, const ArrayArgument& weights,
+                      const ArrayArgument& out, const Geometry& g) {
+    const ConvSize size = conv_size(inp, weights, out, g);
+    check_setting(g.algorithm != ConvAlgorithm::wgmma || wgmma_suits(size, pass),
+                  "algorithm='wgmma' needs images and filters of a group in eights, 16 channels of a "
+                  "group or more, arrays that begin on 16 bytes, and for the gradient of the input "
+                  "stride 1; got stride " +
+                      std::to_string(g.stride) + ", groups " + std::to_string(g.groups) + ", " +
+                      inp.describe() + " and " + weights.describe());
+    return size;
+}
+
+}  // namespace
 
 void bind_conv(py::module_& m) {
     using namespace pybind11::literals;
     using Object = const py::object&;
+
+    m.def("has_wgmma", &has_wgmma, "Whether the current device has code for algorithm='wgmma'.");
 
     m.def(
         "conv_forward",
@@ -14,9 +34,9 @@ void bind_conv(py::module_& m) {
             const auto out = activations_output(out_, "out", {4}), inp = activations(inp_, "inp", {4}),
                        weights = activations(weights_, "weights", {4});
             check_operands(inp, weights, out, algorithm, precision);
-            const ConvSize size = conv_size(inp, weights, out,
-                                            {stride, padding, groups, algorithm_argument(algorithm),
-                                             precision_argument(precision)});
+            const ConvSize size = size_of_pass(ConvPass::forward, inp, weights, out,
+                                               {stride, padding, groups, algorithm_argument(algorithm),
+                                                precision_argument(precision)});
             check_no_overlap(out, {&inp, &weights});
             const float* bias = nullptr;
             if (!bias_.is_none()) {
@@ -47,9 +67,9 @@ void bind_conv(py::module_& m) {
                        dout = activations(dout_, "dout", {4}),
                        weights = activations(weights_, "weights", {4});
             check_operands(dout, weights, dinp, algorithm, precision);
-            const ConvSize size = conv_size(dinp, weights, dout,
-                                            {stride, padding, groups, algorithm_argument(algorithm),
-                                             precision_argument(precision)});
+            const ConvSize size = size_of_pass(ConvPass::data, dinp, weights, dout,
+                                               {stride, padding, groups, algorithm_argument(algorithm),
+                                                precision_argument(precision)});
             check_no_overlap(dinp, {&dout, &weights});
             with_elements(dout, dinp, [&](auto e, auto s) {
                 using E = decltype(e);
@@ -71,9 +91,9 @@ void bind_conv(py::module_& m) {
             const auto dweights = output(dweights_, "dweights", {4}),
                        inp = activations(inp_, "inp", {4}), dout = activations(dout_, "dout", {4});
             check_operands(inp, dout, dweights, algorithm, precision);
-            const ConvSize size = conv_size(inp, dweights, dout,
-                                            {stride, padding, groups, algorithm_argument(algorithm),
-                                             precision_argument(precision)});
+            const ConvSize size = size_of_pass(ConvPass::weights, inp, dweights, dout,
+                                               {stride, padding, groups, algorithm_argument(algorithm),
+                                                precision_argument(precision)});
             check_no_overlap(dweights, {&inp, &dout});
             with_storage(inp, [&](auto e) {
                 using E = decltype(e);

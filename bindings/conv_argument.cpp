@@ -3,9 +3,10 @@
 ConvAlgorithm algorithm_argument(const std::string& name) {
     if (name == "auto") return ConvAlgorithm::automatic;
     if (name == "direct") return ConvAlgorithm::direct;
-    check_setting(name == "winograd",
-                  "algorithm must be 'auto', 'direct' or 'winograd', got '" + name + "'");
-    return ConvAlgorithm::winograd;
+    if (name == "winograd") return ConvAlgorithm::winograd;
+    check_setting(name == "wgmma",
+                  "algorithm must be 'auto', 'direct', 'winograd' or 'wgmma', got '" + name + "'");
+    return ConvAlgorithm::wgmma;
 }
 
 ConvPrecision precision_argument(const std::string& name) {
@@ -24,6 +25,8 @@ void check_operands(const ArrayArgument& a, const ArrayArgument& b, const ArrayA
                           "' for " + a.describe());
         check_setting(algorithm != "winograd",
                       "algorithm='winograd' multiplies float32 arrays only, got " + a.describe());
+    } else if (algorithm == "wgmma") {
+        throw py::type_error("algorithm='wgmma' multiplies bfloat16 arrays only, got " + a.describe());
     } else if (out.dtype != a.dtype) {
         throw py::type_error(out.describe() + " must be float32, as " + a.describe() + " is");
     }

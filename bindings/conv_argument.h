@@ -9,7 +9,7 @@ struct Geometry {
     ConvPrecision precision = ConvPrecision::fp32;
 };
 
-// "auto", "direct" or "winograd", or ValueError.
+// "auto", "direct", "winograd" or "wgmma", or ValueError.
 ConvAlgorithm algorithm_argument(const std::string& name);
 
 // "fp32", "tf32" or "bf16", or ValueError.

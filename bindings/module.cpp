@@ -104,7 +104,6 @@ PYBIND11_MODULE(MODULE, m) {
     bind_pictures(m);
 #endif
     bind_conv(m);
-    bind_conv_wgmma(m);
     bind_local(m);
     bind_neuron(m);
     bind_noisy_relu(m);

@@ -4,7 +4,6 @@
 #include <pybind11/pybind11.h>
 
 void bind_conv(pybind11::module_& m);
-void bind_conv_wgmma(pybind11::module_& m);
 void bind_local(pybind11::module_& m);
 void bind_neuron(pybind11::module_& m);
 void bind_noisy_relu(pybind11::module_& m);

@@ -182,7 +182,7 @@ def test_bad_arguments(cpu):
         ({"inp": cpu.zeros((3, 5, 5, 0))}, {"padding": 1}, "inp is empty"),
         ({"bias": cpu.zeros(7)}, {"padding": 1}, "bias .*one bias per filter"),
         ({"out": a["inp"]}, {"padding": 1}, "out"),
-        ({}, {"padding": 1, "algorithm": "fft"}, "'auto', 'direct' or 'winograd', got 'fft'"),
+        ({}, {"padding": 1, "algorithm": "fft"}, "'auto', 'direct', 'winograd' or 'wgmma', got 'fft'"),
         (
             {"out": cpu.zeros((8, 3, 3, 2))},
             {"padding": 1, "stride": 2, "algorithm": "winograd"},

@@ -14,8 +14,7 @@
 //
 //     Major::k   a line is a row (column), 64 deep; the next row's line follows
 //     Major::mn  a line is 64 rows (columns) at one step of the depth; the next step's line follows,
-//     and
-//                the next 64 rows (columns) are a block of lines further on
+//                and the next 64 rows (columns) are a block of lines further on
 //
 // A descriptor tells where: bits 0-13 the address, 16-29 the distance of blocks (Major::mn only), 32-45
 // that of eight lines, all in units of 16 bytes; 62-63 that lines are 128 bytes, exchanged. It moves

@@ -14,6 +14,7 @@
 #include "launch.h"
 #include "mbarrier.h"
 #include "platform.h"
+#include "run.h"
 #include "tensor_map.h"
 #include "wgmma.h"
 
@@ -57,14 +58,9 @@ bool holds_wgmma_loop() {
 #endif
 }
 
-// What a thread finishes at a time: neighbours of a row.
-struct alignas(16) Four {
-    float v[4];
-};
-
 // Multiplies and hands the result on.
 //   load(a, b, full, k)       starts the copies of a step, from depth k on: Tile::stage_bytes in all
-//   finish(row, column, four) takes elements of C at this place of the tile and the next three columns
+//   finish(row, column, Run)  takes elements of C at this place of the tile and the next three columns
 template <class Tile, Major kA, Major kB, class Load, class Finish>
 __device__ __forceinline__ void wgmma_loop([[maybe_unused]] int k_begin, [[maybe_unused]] int k_end,
                                            [[maybe_unused]] const Load& load,
@@ -73,9 +69,6 @@ __device__ __forceinline__ void wgmma_loop([[maybe_unused]] int k_begin, [[maybe
         static_assert((kA == Major::mn && kB == Major::mn) || Tile::BK == kBoxLine, "whole lines");
         static_assert(Tile::stages <= kMostStages, "the mbarriers");
         constexpr int kBlockBytes = kBoxLine * Tile::BK * int(sizeof(bf16));
-        struct alignas(8) Pair {
-            float x, y;
-        };
         Mbarrier *full = stage_mbarriers(), *empty = full + Tile::stages;
         char* shared = dynamic_shared<char>();
         shared += (Tile::unit - shared_address(shared) % Tile::unit) % Tile::unit;
@@ -135,8 +128,8 @@ __device__ __forceinline__ void wgmma_loop([[maybe_unused]] int k_begin, [[maybe
             UNROLL_ON_GPU for (int i = 0; i < Tile::columns / 4; ++i) {
                 const int row = m0 + warp % 4 * 16 + lane / 4 + i % 2 * 8;
                 const int column = n0 + i / 2 * 8 + lane % 4 * 2;
-                *reinterpret_cast<Pair*>(tile + row * Tile::pitch + column) = {sums[2 * i],
-                                                                               sums[2 * i + 1]};
+                store_run(tile + row * Tile::pitch + column,
+                          Run<float, 2>{sums[2 * i], sums[2 * i + 1]});
             }
         }
         __syncthreads();
@@ -145,7 +138,7 @@ __device__ __forceinline__ void wgmma_loop([[maybe_unused]] int k_begin, [[maybe
         if (is_consumer) {
             const int column = thread % kFours * 4;
             for (int row = thread / kFours; row < Tile::BM; row += kRowStep)
-                finish(row, column, *reinterpret_cast<const Four*>(tile + row * Tile::pitch + column));
+                finish(row, column, load_run<4>(tile + row * Tile::pitch + column));
         }
     }
 }

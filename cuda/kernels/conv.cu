@@ -1,6 +1,6 @@
 // Convolution and its two gradients, as implicit matrix products over tiles (conv.h, tile_loop.h); or,
 // where that is faster, by Winograd's algorithm (winograd.cu) or for few images (few_images.cu); or, in
-// less precision and for bfloat16 arrays, on tensor cores (conv_mma.cu).
+// less precision and for bfloat16 arrays, on tensor cores (conv_mma.cu, conv_wgmma.cu).
 //
 //   inp      (channels, height, width, images)
 //   weights  (channels / groups, filter_height, filter_width, filters)
@@ -20,6 +20,7 @@
 #include "../core/tile_loop.h"
 #include "conv_mma.h"
 #include "conv_product.h"
+#include "conv_wgmma.h"
 #include "epilogue.h"
 #include "few_images.h"
 #include "ops.h"
@@ -169,11 +170,11 @@ LaunchShape direct_shape(const Product& product, int groups) {
 }
 
 // Which file runs a pass. This is where kernels are chosen, those for bfloat16 arrays too.
-enum class Way { direct, winograd, few_images, mma };
+enum class Way { direct, winograd, few_images, mma, wgmma };
 
 template <class E>
 Way way_of(const ConvSize& s, bool (*winograd_pays)(const ConvSize&)) {
-    if (std::is_same_v<E, bf16>) return Way::mma;
+    if (std::is_same_v<E, bf16>) return s.algorithm == ConvAlgorithm::wgmma ? Way::wgmma : Way::mma;
     const bool is_automatic = s.algorithm == ConvAlgorithm::automatic;
     if (is_automatic && has_few_images(s)) return Way::few_images;
     if (s.precision != ConvPrecision::fp32) return Way::mma;
@@ -196,6 +197,7 @@ template <class E>
 index_t conv_forward_workspace(const ConvSize& s) {
     switch (way_of<E>(s, winograd_pictures_pay)) {
         case Way::mma: return conv_mma_forward_workspace<E>(s);
+        case Way::wgmma: return conv_wgmma_forward_workspace(s);
         case Way::few_images: return few_images_forward_workspace(s);
         case Way::winograd: return winograd_forward_workspace(s);
         case Way::direct: break;
@@ -211,7 +213,9 @@ void conv_forward(S* out, const E* inp, const E* weights, const float* bias, flo
     const Way way = way_of<E>(s, winograd_pictures_pay);
     if (way == Way::mma)
         return conv_mma_forward(out, inp, weights, bias, workspace, s, neuron, accumulate, stream);
-    if constexpr (std::is_same_v<E, float>) {
+    if constexpr (std::is_same_v<E, bf16>) {
+        conv_wgmma_forward(out, inp, weights, bias, workspace, s, neuron, accumulate, stream);
+    } else {
         if (way == Way::few_images)
             return few_images_forward(out, inp, weights, bias, workspace, s, neuron, accumulate,
                                       stream);
@@ -235,6 +239,7 @@ template <class E>
 index_t conv_backward_data_workspace(const ConvSize& s) {
     switch (way_of<E>(s, winograd_pictures_pay)) {
         case Way::mma: return conv_mma_backward_data_workspace<E>(s);
+        case Way::wgmma: return conv_wgmma_backward_data_workspace(s);
         case Way::few_images: return few_images_backward_workspace(s);
         case Way::winograd: return winograd_backward_data_workspace(s);
         case Way::direct: break;
@@ -250,7 +255,9 @@ void conv_backward_data(S* dinp, const E* dout, const E* weights, float* workspa
     const Way way = way_of<E>(s, winograd_pictures_pay);
     if (way == Way::mma)
         return conv_mma_backward_data(dinp, dout, weights, workspace, s, accumulate, stream);
-    if constexpr (std::is_same_v<E, float>) {
+    if constexpr (std::is_same_v<E, bf16>) {
+        conv_wgmma_backward_data(dinp, dout, weights, workspace, s, accumulate, stream);
+    } else {
         if (way == Way::few_images)
             return few_images_backward_data(dinp, dout, weights, workspace, s, accumulate, stream);
         if (way == Way::winograd)
@@ -272,6 +279,7 @@ template <class E>
 index_t conv_backward_weights_workspace(const ConvSize& s) {
     switch (way_of<E>(s, winograd_weights_pay)) {
         case Way::mma: return conv_mma_backward_weights_workspace<E>(s);
+        case Way::wgmma: return conv_wgmma_backward_weights_workspace(s);
         case Way::few_images: return few_images_backward_workspace(s);
         case Way::winograd: return winograd_backward_weights_workspace(s);
         case Way::direct: break;
@@ -288,7 +296,9 @@ void conv_backward_weights(float* dweights, const E* inp, const E* dout, float* 
     const Way way = way_of<E>(s, winograd_weights_pay);
     if (way == Way::mma)
         return conv_mma_backward_weights(dweights, inp, dout, workspace, s, accumulate, stream);
-    if constexpr (std::is_same_v<E, float>) {
+    if constexpr (std::is_same_v<E, bf16>) {
+        conv_wgmma_backward_weights(dweights, inp, dout, workspace, s, accumulate, stream);
+    } else {
         if (way == Way::few_images)
             return few_images_backward_weights(dweights, inp, dout, workspace, s, accumulate, stream);
         if (way == Way::winograd)

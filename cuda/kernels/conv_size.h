@@ -2,7 +2,7 @@
 #pragma once
 
 // automatic: what is fastest for the sizes, which never depends on the number of cores or devices.
-enum class ConvAlgorithm { automatic, direct, winograd };
+enum class ConvAlgorithm { automatic, direct, winograd, wgmma };
 
 // How the products are multiplied: as float32, or on tensor cores with operands rounded to TF32 or
 // bfloat16. Sums are float32.

@@ -71,24 +71,6 @@ struct Chunk {
     }
 };
 
-__device__ __forceinline__ void store_four(float* p, const Four& four) {
-    *reinterpret_cast<Four*>(p) = four;
-}
-
-__device__ __forceinline__ void store_four(bf16* p, const Four& four) {
-    struct alignas(8) Rounded {
-        bf16 v[4];
-    } rounded;
-    UNROLL for (int i = 0; i < 4; ++i) rounded.v[i] = to_bf16(four.v[i]);
-    *reinterpret_cast<Rounded*>(p) = rounded;
-}
-
-template <class Out>
-__device__ __forceinline__ void finish_four(Out* p, Four four, const Epilogue& epilogue, int row) {
-    UNROLL for (int i = 0; i < 4; ++i) four.v[i] = epilogue(four.v[i], p + i, 1, row);
-    store_four(p, four);
-}
-
 // Starts copies of a tile of the pictures at each of its runs, moved by (x, y) and from `channel` on.
 template <class Tile>
 __device__ __forceinline__ void copy_runs(bf16* to, const TensorMap& pictures, Mbarrier* full,
@@ -112,13 +94,13 @@ __device__ __forceinline__ void maps_tile(Out* out, const Product& product, cons
     wgmma_loop<Tile, kA, Major::mn>(
         tile.k_begin, tile.k_end,
         [&](bf16* a, bf16* b, Mbarrier* full, int k) { load(a, b, full, k, tile.m, places); },
-        [&](int m, int n, const Four& four) {
+        [&](int m, int n, const Run<float, 4>& sums) {
             const Place at(runs, (tile.n + n) / kBoxLine);
             const int image = at.image + n % kBoxLine;
             if (m >= tile.rows || at.pixel >= runs.pixels || image >= runs.images) return;
             const int row = first_row + m;
-            finish_four(out + row * plane + index_t(at.pixel) * runs.images + image, four, epilogue,
-                        row);
+            epilogue.store_along(sums, out + row * plane + index_t(at.pixel) * runs.images + image,
+                                 row);
         });
 }
 
@@ -177,13 +159,13 @@ __global__ void __launch_bounds__(Tile::threads, 1)
             }
             copy_box(b, dout, full, at.image, at.x, at.y, tile.n, group);
         },
-        [&](int m, int n, const Four& four) {
+        [&](int m, int n, const Run<float, 4>& sums) {
             const int i = unit_size.quotient(m);
             const Chunk unit(units, first_unit + i);
             const int channel = unit.channel + unit_size.remainder(m, i);
             if (channel >= units.channels || n >= tile.columns) return;
-            finish_four(to + index_t(channel * units.taps + unit.tap) * s.filters + n, four, epilogue,
-                        0);
+            epilogue.store_along(sums, to + index_t(channel * units.taps + unit.tap) * s.filters + n,
+                                 0);
         });
 }
 
@@ -328,7 +310,7 @@ bool has_wgmma() {
 index_t conv_wgmma_forward_workspace(const ConvSize& s) {
     index_t floats = 0;
     with_forward(s, [&](auto, const Runs& runs, const Chunks&, const Product& p) {
-        if (p.parts > 1) floats = index_t(p.parts) * s.filters * runs.pixels * runs.images;
+        floats = parts_size(p, s.filters, runs.pixels * runs.images);
     });
     return floats;
 }
@@ -356,7 +338,7 @@ void conv_wgmma_forward(Out* out, const bf16* inp, const bf16* weights, const fl
 index_t conv_wgmma_backward_data_workspace(const ConvSize& s) {
     index_t floats = 0;
     with_data(s, [&](auto, const Runs& runs, const Chunks&, const Product& p) {
-        if (p.parts > 1) floats = index_t(p.parts) * s.channels * runs.pixels * runs.images;
+        floats = parts_size(p, s.channels, runs.pixels * runs.images);
     });
     return floats;
 }
@@ -383,7 +365,7 @@ void conv_wgmma_backward_data(Out* dinp, const bf16* dout, const bf16* weights, 
 index_t conv_wgmma_backward_weights_workspace(const ConvSize& s) {
     index_t floats = 0;
     with_weights(s, [&](auto, const Runs&, const Chunks&, const Product& p) {
-        if (p.parts > 1) floats = index_t(p.parts) * s.group_channels() * s.taps() * s.filters;
+        floats = parts_size(p, s.group_channels() * s.taps(), s.filters);
     });
     return floats;
 }
