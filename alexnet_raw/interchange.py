@@ -14,9 +14,8 @@ from ml_dtypes import bfloat16
 if TYPE_CHECKING:
     from alexnet_raw.device import Device
 
-DTYPES = tuple(map(np.dtype, ("float32", "int32", "uint8", bfloat16)))  # that ops take
+DTYPES = tuple(map(np.dtype, ("float32", bfloat16, "int32", "uint8")))  # that ops take
 LEGACY = 1  # the default stream, in protocols where its other number, 0, means something else
-KNOWN = "float32, bfloat16, int32 and uint8"
 ON_HOST, ON_GPU = (1, 3), (2, 13)  # DLPack's kDLCPU and kDLCUDAHost, kDLCUDA and kDLCUDAManaged
 
 
@@ -29,7 +28,8 @@ def view(foreign: Any, device: Device) -> Any:
     except (BufferError, NotImplementedError) as error:
         raise TypeError(f"{kind} cannot be viewed: {error}") from None
     if data.dtype not in DTYPES:
-        raise TypeError(f"{kind} is {data.dtype}, but ops take {KNOWN}: convert it")
+        known = "{}, {}, {} and {}".format(*DTYPES)
+        raise TypeError(f"{kind} is {data.dtype}, but ops take {known}: convert it")
     if not data.flags.c_contiguous:
         raise ValueError(
             f"{kind} {data.shape} is not C-contiguous: give a copy that is, tensor.contiguous() or "

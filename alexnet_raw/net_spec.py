@@ -216,14 +216,15 @@ class NetSpec:
         """
         gpus, layers = self.places(), {layer.name: layer for layer in self}
         for layer in self:
-            for below in (self[name] for name in layer.inputs[:1]):
-                alone = self.readers(below.name) == [layer] and len(layer.inputs) == 1
-                if not alone or gpus[below.name] != gpus[layer.name]:
-                    continue
-                if both := layer.fused_with(below, devices[layer.name]):
-                    both.gpu = gpus[layer.name]
-                    layers[layer.name] = both
-                    del layers[below.name]
+            if len(layer.inputs) != 1:
+                continue
+            below = self[layer.inputs[0]]
+            if self.readers(below.name) != [layer] or gpus[below.name] != gpus[layer.name]:
+                continue
+            if both := layer.fused_with(below, devices[layer.name]):
+                both.gpu = gpus[layer.name]
+                layers[layer.name] = both
+                del layers[below.name]
         return replace(self, layers=tuple(layers.values()))
 
     def _reads_labels(self, layer: Layer) -> bool:

@@ -108,7 +108,6 @@ class Network:
             used.append([self._picture_gradient])  # `input_gradient` reads it after the last turn
         self._memory = Memory(batch_size, used)
         self._sites: dict[int, list[Site]] = {}
-        self._unfused_sites: dict[tuple[str, int], Site] = {}
         self._now: _Pass | None = None
         self._optimizer = Optimizer()
         used = list(dict.fromkeys(self.places.values()))
@@ -294,11 +293,7 @@ class Network:
 
     def _unfused(self, layer: Layer) -> Array:
         """The output of a layer that is fused with its reader, in the last forward: computed now."""
-        images = self._last().sites[0].images
-        key = layer.name, images
-        if key not in self._unfused_sites:
-            self._unfused_sites[key] = self._new_site(layer, images)
-        site = self._unfused_sites[key]
+        site = self._new_site(layer, self._last().sites[0].images)
         site.inputs = [self._fetch(name, site) for name in layer.inputs]
         layer.forward(site)
         return site.out
