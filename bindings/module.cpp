@@ -87,6 +87,14 @@ void bind_execution(py::module_& m) {
         py::arg("poison_shared") = false,
         "For tests: the order of threads and blocks, and whether kernels run in the CPU's own tile "
         "shapes or in those that a GPU runs.");
+    m.def(
+        "set_wave",
+        [](int tiles) {
+            check_setting(tiles >= 0, "tiles must be 1 or more, or 0 for a GPU's own number");
+            execution().wave = tiles;
+        },
+        py::arg("tiles") = 0,
+        "For tests: how many tiles of a product a GPU is thought to compute at once.");
 }
 
 #endif

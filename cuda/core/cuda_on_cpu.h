@@ -45,6 +45,7 @@ struct Execution {
     uint64_t seed = 0;             // of Order::shuffled
     Shape shape = Shape::cpu;      // which tuning the launchers choose (tuning.h)
     bool poison_shared = false;    // fill shared memory with NaN before each block
+    int wave = 0;  // tiles that a GPU computes at once (tuning.h); 0: so many as it does
 };
 Execution& execution();
 int core_count();  // cores that a launch now uses

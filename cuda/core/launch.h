@@ -19,7 +19,8 @@
 struct LaunchShape {
     dim3 grid, block;
     size_t shared_bytes = 0;
-    int capability = 75;  // the least of a GPU that can run it: 80 is 8.0
+    int capability = 75;       // the least of a GPU that can run it: 80 is 8.0
+    bool is_specific = false;  // to that capability: compiled for 90a, not for 90
 };
 
 // "relu_kernel<ForCpu>", read from the compiler's text for the calling template.
@@ -40,16 +41,26 @@ inline void check_cuda(cudaError_t status, const std::string& what) {
     throw KernelError(what + ": " + cudaGetErrorName(status) + ": " + cudaGetErrorString(status));
 }
 
+// Kernels that are specific to a capability are empty where they were compiled for any other (kHasWgmma
+// in wgmma.h); else they have mbarriers, which are all of their static shared memory.
+inline bool is_empty(const cudaFuncAttributes& loaded) {
+    return loaded.sharedSizeBytes == 0;
+}
+
 // The code that was loaded must be of that capability too: a GPU also runs what was built for older
 // ones, without the instructions that they lack.
-inline void check_capability(int wanted, const void* kernel, const std::string& name) {
+inline void check_capability(const LaunchShape& shape, const void* kernel, const std::string& name) {
     cudaFuncAttributes loaded = {};
     check_cuda(cudaFuncGetAttributes(&loaded, kernel), name);
     auto text = [](int capability) {
         return std::to_string(capability / 10) + "." + std::to_string(capability % 10);
     };
-    if (loaded.ptxVersion < wanted)
-        throw KernelError(name + " needs a GPU of compute capability " + text(wanted) +
+    if (shape.is_specific && is_empty(loaded))
+        throw KernelError(name + " needs a GPU of compute capability " + text(shape.capability) +
+                          " and code built for it (" + std::to_string(shape.capability) +
+                          "a): leave out the algorithm, or reinstall on this machine");
+    if (loaded.ptxVersion < shape.capability)
+        throw KernelError(name + " needs a GPU of compute capability " + text(shape.capability) +
                           " or newer and code built for it, but what runs here was built for " +
                           text(loaded.ptxVersion) +
                           ": use precision fp32, or reinstall on this machine");
@@ -70,7 +81,7 @@ void prepare(const LaunchShape& shape) {
     const std::lock_guard<std::mutex> lock(mutex);
     if (gpu < kGpus && prepared[gpu].load(std::memory_order_relaxed) > shape.shared_bytes) return;
     const std::string name = kernel_name<kernel>();
-    check_capability(shape.capability, reinterpret_cast<const void*>(kernel), name);
+    check_capability(shape, reinterpret_cast<const void*>(kernel), name);
     if (shape.shared_bytes > kSharedBytesByDefault)
         check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                         int(shape.shared_bytes)),

@@ -38,16 +38,52 @@ struct Tile {
     static_assert(threads == 1 || in_registers, "several passes are for blocks of one thread");
 };
 
+// How the tiles of a product are worked off (kernels/conv_product.h): tiles() of them at once, the
+// others in further waves; and into how many parts() the depth of tiles that fill no wave is cut.
+//
+// A GPU of 132 multiprocessors, and the cost of parts, in steps of a tile's depth: of the launch that
+// adds them, and of their way through memory where each of the wave's blocks has one. Estimated from
+// peak rates, and the same on every GPU, so that no result depends on which one it is.
+struct GpuWave {
+    int blocks, launch_steps, memory_steps;
+
+    int tiles() const {
+#ifndef ALEXNET_RAW_CUDA
+        if (cuda_on_cpu::execution().wave) return cuda_on_cpu::execution().wave;
+#endif
+        return blocks;
+    }
+    int parts(int tiles, int steps) const {
+        const int wave = this->tiles();
+        int best = 1;
+        float least = float(steps);
+        for (int p = 2; p <= smaller(steps, 2 * wave / tiles); ++p) {
+            const float cost = float(ceil_div(tiles * p, wave) * ceil_div(steps, p) + launch_steps) +
+                               float(memory_steps) * float(tiles * p) / float(wave);
+            if (cost < least) best = p, least = cost;
+        }
+        return best;
+    }
+};
+// Cores take turns: no waves, and parts only where there are not so many tiles.
+struct CpuWave {
+    int blocks;
+
+    int tiles() const { return 1 << 30; }
+    int parts(int tiles, int steps) const { return larger(1, smaller(steps, blocks / tiles)); }
+};
+
 struct ForGpu {
     using V = float;
-    static constexpr int threads = 256;       // of elementwise and reducing kernels
-    static constexpr int items = 4;           // lane groups of one thread in an elementwise kernel
-    static constexpr int run = 1;             // neighbouring lane groups of one thread in lrn and pool
-    static constexpr int pixels = 1;          // pixels of one thread in pool
-    static constexpr int split_blocks = 256;  // cut a product's depth until it has so many blocks
-    static int least_blocks() { return 1; }   // or, before, make its tiles narrower
+    static constexpr int threads = 256;  // of elementwise and reducing kernels
+    static constexpr int items = 4;      // lane groups of one thread in an elementwise kernel
+    static constexpr int run = 1;        // neighbouring lane groups of one thread in lrn and pool
+    static constexpr int pixels = 1;     // pixels of one thread in pool
+    static constexpr GpuWave wave = {264, 1, 4};  // two blocks of a multiprocessor
+    static int least_blocks() { return 1; }  // make a product's tiles narrower until there are as many
     // lrn_pool.cu: outputs of a thread's tile along each axis; threads, which hold it in registers.
     static constexpr int lrn_pool_tile = 2, lrn_pool_threads = 128;
+    static constexpr int lrn_pool_blocks = 256;  // cut the channels until there are so many
     // few_images.cu: lane groups of one thread; cut the inputs until there are so many blocks.
     static constexpr int filter_groups = 1, filter_blocks = 256;
     static constexpr bool winograd = false;  // on request only: never timed on a GPU; sizes: see ForCpu
@@ -66,9 +102,9 @@ struct ForCpu {
     static constexpr int items = 4096 / lane_count<V>;
     static constexpr int run = 256 / lane_count<V>;
     static constexpr int pixels = 16;
-    static constexpr int split_blocks = 8;
+    static constexpr CpuWave wave = {8};
     static int least_blocks() { return cuda_on_cpu::core_count(); }  // narrow tiles change no bit
-    static constexpr int lrn_pool_tile = 4, lrn_pool_threads = 1;
+    static constexpr int lrn_pool_tile = 4, lrn_pool_threads = 1, lrn_pool_blocks = 8;
     static constexpr int filter_groups = 2048 / lane_count<V>, filter_blocks = 16;
 #if defined(__AVX512F__)
     using Conv = Tile<V, 192, 128, 256, 192, 128, 12, 2, 1, 1>;

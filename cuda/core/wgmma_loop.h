@@ -42,17 +42,14 @@ __device__ inline Mbarrier* stage_mbarriers() {
     return all;
 }
 
-// Whether the code that the current device has loaded for a kernel was compiled with the loop in it
-// (sm_90a): only then does it have mbarriers, which are all of its static shared memory.
+// Whether the current device has loaded a kernel's code with the loop in it.
 template <auto kernel>
 bool holds_wgmma_loop() {
 #ifdef ALEXNET_RAW_CUDA
     cudaFuncAttributes loaded = {};
-    if (cudaFuncGetAttributes(&loaded, kernel) != cudaSuccess) {
-        cudaGetLastError();  // clears it: no code at all
-        return false;
-    }
-    return loaded.sharedSizeBytes > 0;
+    if (cudaFuncGetAttributes(&loaded, kernel) == cudaSuccess) return !is_empty(loaded);
+    cudaGetLastError();  // clears it: no code at all
+    return false;
 #else
     return true;
 #endif

@@ -10,10 +10,8 @@
 //   backward_data     dinp = [dinp +] weights^T * dout
 //   backward_weights  dweights = [dweights +] inp * dout
 //
-// Thread map: a block has one tile of one group's product; blockIdx = (tile, group, part of the depth).
-// Where a product has too few tiles to fill a GPU its depth is cut into parts ("split-K"), whose sums
-// a second kernel adds in a fixed order (sum_parts.cu). Filter group g sees channel group g only
-// (section 3.2).
+// Thread map: a block has one tile of one group's product, or one part of its depth; blockIdx = (tile
+// and part, group). Filter group g sees channel group g only (section 3.2).
 #include "conv.h"
 
 #include "../core/launch.h"
@@ -30,12 +28,11 @@ namespace {
 
 template <class T>
 __global__ void __launch_bounds__(T::Conv::threads)
-    conv_forward_kernel(float* out, index_t part_stride, const float* inp, const float* weights,
-                        ConvSize s, Product product, Columns columns, PatchRows taps,
-                        Epilogue epilogue) {
+    conv_forward_kernel(float* out, Parts parts, const float* inp, const float* weights, ConvSize s,
+                        Product product, Columns columns, PatchRows taps, Epilogue epilogue) {
     using Tile = typename T::Conv::InPanels;
     using V = typename Tile::V;
-    const Corner<Tile> tile(product);
+    const Corner<Tile> tile(product, parts);
     const int group = int(blockIdx.y);
     const int group_channels = s.channels / s.groups, group_filters = s.filters / s.groups;
 
@@ -58,24 +55,27 @@ __global__ void __launch_bounds__(T::Conv::threads)
                           [&](int k, int n, V v) { store(b + k * Tile::stride_b + n, v); });
     };
     const int plane = columns.count;
-    float* to = out + blockIdx.z * part_stride + index_t(group) * group_filters * plane;
-    tile_loop<Tile>(tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b,
-                    [&](int m, int n, V sum) {
-                        const int row = tile.m + m, count = tile.columns - n;
-                        float* p = to + index_t(row) * plane + tile.n + n;
-                        store(p, epilogue(sum, p, count, group * group_filters + row), count);
-                    });
+    float* to = out + index_t(group) * group_filters * plane;
+    tile.template compute<V>(
+        [&](const auto& put) {
+            tile_loop<Tile>(tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b, put);
+        },
+        [&](int m, int n, V sum) {
+            const int row = tile.m + m, count = tile.columns - n;
+            float* p = to + index_t(row) * plane + tile.n + n;
+            store(p, epilogue(sum, p, count, group * group_filters + row), count);
+        });
 }
 
 template <class T>
 __global__ void __launch_bounds__(T::Conv::threads)
-    conv_backward_data_kernel(float* dinp, index_t part_stride, const float* dout, const float* weights,
+    conv_backward_data_kernel(float* dinp, Parts parts, const float* dout, const float* weights,
                               ConvSize s, Phase phase, Product product, Columns columns, PatchRows taps,
                               Epilogue epilogue) {
     using Tile = typename T::Conv;
     using V = typename Tile::V;
     using WeightsWalk = TileWalk<Tile::L, Tile::threads, Tile::BK>;
-    const Corner<Tile> tile(product);
+    const Corner<Tile> tile(product, parts);
     const int group = int(blockIdx.y);
     const int group_channels = s.channels / s.groups, group_filters = s.filters / s.groups;
     const int filter_size = s.filter_height * s.filter_width * s.filters;
@@ -107,33 +107,35 @@ __global__ void __launch_bounds__(T::Conv::threads)
         patches.load_rows(taps, k0, depth,
                           [&](int k, int n, V v) { store(b + k * Tile::stride_b + n, v); });
     };
-    float* to = dinp + blockIdx.z * part_stride +
-                index_t(group) * group_channels * s.height * s.width * s.images;
+    float* to = dinp + index_t(group) * group_channels * s.height * s.width * s.images;
     const Pictures phases = {to, s.height, s.width, s.images};
-    tile_loop<Tile>(tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b,
-                    [&](int m, int n, V sum) {
-                        float* channel = to + index_t(tile.m + m) * phases.plane();
-                        const int count = tile.columns - n;
-                        if (s.stride == 1) {
-                            float* p = channel + tile.n + n;
-                            return store(p, epilogue(sum, p, count, 0), count);
-                        }
-                        const Places<V> at(columns, tile.n + n, phases, s.stride, phase.y, phase.x);
-                        for (int i = 0; i < smaller(Tile::L, count); ++i) {
-                            float* p = channel + (at.is_run ? at.offset + i : lane(at.offsets, i));
-                            store(p, epilogue(lane(sum, i), p, 1, 0));
-                        }
-                    });
+    tile.template compute<V>(
+        [&](const auto& put) {
+            tile_loop<Tile>(tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b, put);
+        },
+        [&](int m, int n, V sum) {
+            float* channel = to + index_t(tile.m + m) * phases.plane();
+            const int count = tile.columns - n;
+            if (s.stride == 1) {
+                float* p = channel + tile.n + n;
+                return store(p, epilogue(sum, p, count, 0), count);
+            }
+            const Places<V> at(columns, tile.n + n, phases, s.stride, phase.y, phase.x);
+            for (int i = 0; i < smaller(Tile::L, count); ++i) {
+                float* p = channel + (at.is_run ? at.offset + i : lane(at.offsets, i));
+                store(p, epilogue(lane(sum, i), p, 1, 0));
+            }
+        });
 }
 
 template <class T>
 __global__ void __launch_bounds__(T::Conv::threads)
-    conv_backward_weights_kernel(float* dweights, index_t part_stride, const float* inp,
-                                 const float* dout, ConvSize s, Product product, Columns columns,
-                                 PatchRows taps, Epilogue epilogue) {
+    conv_backward_weights_kernel(float* dweights, Parts parts, const float* inp, const float* dout,
+                                 ConvSize s, Product product, Columns columns, PatchRows taps,
+                                 Epilogue epilogue) {
     using Tile = typename T::Conv;
     using V = typename Tile::V;
-    const Corner<Tile> tile(product);
+    const Corner<Tile> tile(product, parts);
     const int group = int(blockIdx.y), out_plane = s.out_height * s.out_width * s.images;
     const int group_channels = s.channels / s.groups, group_filters = s.filters / s.groups;
 
@@ -154,9 +156,12 @@ __global__ void __launch_bounds__(T::Conv::threads)
             [&](int k, int f, V v) { store(b + k * Tile::stride_b + f, v); });
     };
     const int tap_count = s.filter_height * s.filter_width;
-    float* to = dweights + blockIdx.z * part_stride + group * group_filters;
-    tile_loop<Tile>(
-        tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, V sum) {
+    float* to = dweights + group * group_filters;
+    tile.template compute<V>(
+        [&](const auto& put) {
+            tile_loop<Tile>(tile.rows, tile.columns, tile.k_begin, tile.k_end, load_a, load_b, put);
+        },
+        [&](int m, int n, V sum) {
             const PatchRow row = taps(tile.m + m);
             float* p = to + index_t(row.channel * tap_count + row.tap) * s.filters + tile.n + n;
             const int count = tile.columns - n;
@@ -165,8 +170,8 @@ __global__ void __launch_bounds__(T::Conv::threads)
 }
 
 template <class T>
-LaunchShape direct_shape(const Product& product, int groups) {
-    return product_shape(product, groups, T::Conv::threads, size_t(T::Conv::shared_bytes));
+LaunchShape direct_shape(dim3 grid) {
+    return {grid, T::Conv::threads, size_t(T::Conv::shared_bytes)};
 }
 
 // Which file runs a pass. This is where kernels are chosen, those for bfloat16 arrays too.
@@ -223,14 +228,12 @@ void conv_forward(S* out, const E* inp, const E* weights, const float* bias, flo
             return winograd_forward(out, inp, weights, bias, workspace, s, neuron, accumulate, stream);
         with_passes(s, [&](auto tuning, const auto& passes) {
             using T = decltype(tuning);
-            passes.forward(
-                out, workspace, {accumulate, bias, neuron}, stream,
-                [&](float* to, index_t stride, const Product& product, const Columns& columns,
-                    const PatchRows& taps, const Epilogue& epilogue) {
-                    launch_with_barriers<conv_forward_kernel<T>>(direct_shape<T>(product, s.groups),
-                                                                 stream, to, stride, inp, weights, s,
-                                                                 product, columns, taps, epilogue);
-                });
+            passes.forward(workspace, [&](dim3 grid, const Parts& parts, const Product& product,
+                                          const Columns& columns, const PatchRows& taps) {
+                launch_with_barriers<conv_forward_kernel<T>>(direct_shape<T>(grid), stream, out, parts,
+                                                             inp, weights, s, product, columns, taps,
+                                                             Epilogue{accumulate, bias, neuron});
+            });
         });
     }
 }
@@ -264,12 +267,12 @@ void conv_backward_data(S* dinp, const E* dout, const E* weights, float* workspa
             return winograd_backward_data(dinp, dout, weights, workspace, s, accumulate, stream);
         with_passes(s, [&](auto tuning, const auto& passes) {
             using T = decltype(tuning);
-            passes.data(dinp, workspace, accumulate, stream,
-                        [&](float* to, index_t stride, const Phase& phase, const Product& product,
-                            const Columns& columns, const PatchRows& taps, const Epilogue& epilogue) {
+            passes.data(workspace,
+                        [&](dim3 grid, const Parts& parts, const Phase& phase, const Product& product,
+                            const Columns& columns, const PatchRows& taps) {
                             launch_with_barriers<conv_backward_data_kernel<T>>(
-                                direct_shape<T>(product, s.groups), stream, to, stride, dout, weights,
-                                s, phase, product, columns, taps, epilogue);
+                                direct_shape<T>(grid), stream, dinp, parts, dout, weights, s, phase,
+                                product, columns, taps, Epilogue{accumulate, nullptr, kIdent});
                         });
         });
     }
@@ -306,12 +309,11 @@ void conv_backward_weights(float* dweights, const E* inp, const E* dout, float* 
         with_passes(s, [&](auto tuning, const auto& passes) {
             using T = decltype(tuning);
             passes.template weights<false>(
-                dweights, workspace, accumulate, stream,
-                [&](float* to, index_t stride, const Product& product, const Columns& columns,
-                    const PatchRows& taps, const Epilogue& epilogue) {
+                workspace, [&](dim3 grid, const Parts& parts, const Product& product,
+                               const Columns& columns, const PatchRows& taps) {
                     launch_with_barriers<conv_backward_weights_kernel<T>>(
-                        direct_shape<T>(product, s.groups), stream, to, stride, inp, dout, s, product,
-                        columns, taps, epilogue);
+                        direct_shape<T>(grid), stream, dweights, parts, inp, dout, s, product, columns,
+                        taps, Epilogue{accumulate, nullptr, kIdent});
                 });
         });
     }

@@ -40,11 +40,11 @@ __device__ __forceinline__ void for_each_run(const Visit& visit) {
 
 template <class Precision, class Tile, class S, int kFilters, int kImages, class E>
 __global__ void __launch_bounds__(Tile::threads)
-    conv_mma_forward_kernel(S* out, index_t part_stride, const E* inp, const E* weights, ConvSize s,
+    conv_mma_forward_kernel(S* out, Parts parts, const E* inp, const E* weights, ConvSize s,
                             Product product, Columns columns, PatchRows taps, Epilogue epilogue) {
     using A = typename Tile::template A<true>;
     using B = typename Tile::template B<true>;
-    const Corner<Tile> tile(product);
+    const Corner<Tile> tile(product, parts);
     const int group = int(blockIdx.y), group_filters = s.group_filters();
     const PicturesOf<E> pictures = {
         inp + index_t(group) * s.group_channels() * s.height * s.width * s.images, s.height, s.width,
@@ -67,10 +67,13 @@ __global__ void __launch_bounds__(Tile::threads)
         });
     };
     const int plane = columns.count;
-    S* to = out + blockIdx.z * part_stride + index_t(group) * group_filters * plane;
-    mma_loop<Precision, Tile, A, B, false, kImages>(
-        tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, const Run<float, kImages>& sums) {
-            if (m >= tile.rows || n >= tile.columns) return;
+    S* to = out + index_t(group) * group_filters * plane;
+    tile.template compute<Run<float, kImages>>(
+        [&](const auto& put) {
+            mma_loop<Precision, Tile, A, B, false, kImages>(tile.k_begin, tile.k_end, load_a, load_b,
+                                                            put);
+        },
+        [&](int m, int n, const Run<float, kImages>& sums) {
             const int row = tile.m + m;
             epilogue.store_along(sums, to + index_t(row) * plane + tile.n + n,
                                  group * group_filters + row);
@@ -79,12 +82,11 @@ __global__ void __launch_bounds__(Tile::threads)
 
 template <class Precision, class Tile, class S, int kFilters, int kImages, class E>
 __global__ void __launch_bounds__(Tile::threads)
-    conv_mma_data_kernel(S* dinp, index_t part_stride, const E* dout, const E* weights, ConvSize s,
-                         Phase phase, Product product, Columns columns, PatchRows taps,
-                         Epilogue epilogue) {
+    conv_mma_data_kernel(S* dinp, Parts parts, const E* dout, const E* weights, ConvSize s, Phase phase,
+                         Product product, Columns columns, PatchRows taps, Epilogue epilogue) {
     using A = typename Tile::template A<false>;
     using B = typename Tile::template B<true>;
-    const Corner<Tile> tile(product);
+    const Corner<Tile> tile(product, parts);
     const int group = int(blockIdx.y), group_filters = s.group_filters();
     const int filter_size = s.taps() * s.filters;
     const PicturesOf<E> gradients = {
@@ -108,12 +110,14 @@ __global__ void __launch_bounds__(Tile::threads)
             copy_async<kImages>(b + B::at(n, k), from, inside);
         });
     };
-    S* to = dinp + blockIdx.z * part_stride +
-            index_t(group) * s.group_channels() * s.height * s.width * s.images;
+    S* to = dinp + index_t(group) * s.group_channels() * s.height * s.width * s.images;
     const PicturesOf<S> phases = {to, s.height, s.width, s.images};
-    mma_loop<Precision, Tile, A, B, false, kImages>(
-        tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, const Run<float, kImages>& sums) {
-            if (m >= tile.rows || n >= tile.columns) return;
+    tile.template compute<Run<float, kImages>>(
+        [&](const auto& put) {
+            mma_loop<Precision, Tile, A, B, false, kImages>(tile.k_begin, tile.k_end, load_a, load_b,
+                                                            put);
+        },
+        [&](int m, int n, const Run<float, kImages>& sums) {
             int at = tile.n + n;
             if (s.stride > 1)
                 at = Places<float>(columns, at, phases, s.stride, phase.y, phase.x).offset;
@@ -123,13 +127,12 @@ __global__ void __launch_bounds__(Tile::threads)
 
 template <class Precision, class Tile, int kFilters, int kImages, class E>
 __global__ void __launch_bounds__(Tile::threads)
-    conv_mma_weights_kernel(float* dweights, index_t part_stride, const E* inp, const E* dout,
-                            ConvSize s, Product product, Columns columns, PatchRows taps,
-                            Epilogue epilogue) {
+    conv_mma_weights_kernel(float* dweights, Parts parts, const E* inp, const E* dout, ConvSize s,
+                            Product product, Columns columns, PatchRows taps, Epilogue epilogue) {
     using A = typename Tile::template A<false>;
     using B = typename Tile::template B<false>;
     using Walk = TileWalk<kImages, Tile::threads, Tile::BK>;
-    const Corner<Tile> tile(product);
+    const Corner<Tile> tile(product, parts);
     const int group = int(blockIdx.y), out_plane = columns.count;
     const int group_filters = s.group_filters(), tap_count = s.taps();
     const PicturesOf<E> pictures = {
@@ -153,10 +156,13 @@ __global__ void __launch_bounds__(Tile::threads)
                                 row.channel >= 0 && view.what != View<float>::nothing);
         }
     };
-    float* to = dweights + blockIdx.z * part_stride + group * group_filters;
-    mma_loop<Precision, Tile, A, B, true, kFilters>(
-        tile.k_begin, tile.k_end, load_a, load_b, [&](int m, int n, const Run<float, kFilters>& sums) {
-            if (m >= tile.rows || n >= tile.columns) return;
+    float* to = dweights + group * group_filters;
+    tile.template compute<Run<float, kFilters>, true>(
+        [&](const auto& put) {
+            mma_loop<Precision, Tile, A, B, true, kFilters>(tile.k_begin, tile.k_end, load_a, load_b,
+                                                            put);
+        },
+        [&](int m, int n, const Run<float, kFilters>& sums) {
             const PatchRow row = taps(tile.n + n);
             const index_t at = index_t(row.channel * tap_count + row.tap) * s.filters;
             epilogue.store_along(sums, to + at + tile.m + m, 0);
@@ -195,10 +201,6 @@ void with_instance(const ConvSize& s, int rows, const Use& use) {
     auto with_precision = [&](auto precision) {
         if (filters && images)
             return with_tile<E>(rows, [&](auto tile) { use(precision, tile, runs, runs); });
-        if constexpr (std::is_same_v<E, bf16>) {  // whose copies one by one are no asynchronous ones
-            if (filters) return use(precision, Tile(), runs, singles);
-            if (images) return use(precision, Tile(), singles, runs);
-        }
         use(precision, Tile(), singles, singles);
     };
     if constexpr (std::is_same_v<E, bf16>)
@@ -210,11 +212,13 @@ void with_instance(const ConvSize& s, int rows, const Use& use) {
 }
 
 template <class Tile>
-LaunchShape mma_shape(const Product& product, int groups) {
-    LaunchShape shape = product_shape(product, groups, Tile::threads, size_t(Tile::shared_bytes));
-    shape.capability = 80;
-    return shape;
+LaunchShape mma_shape(dim3 grid) {
+    return {grid, Tile::threads, size_t(Tile::shared_bytes), 80};
 }
+
+struct ForTensorCores : ForGpu {
+    static constexpr GpuWave wave = {264, 6, 22};
+};
 
 }  // namespace
 
@@ -222,7 +226,7 @@ template <class E>
 index_t conv_mma_forward_workspace(const ConvSize& s) {
     index_t floats = 0;
     with_instance<E>(s, s.group_filters(), [&](auto, auto tile, auto, auto) {
-        floats = Passes<ForGpu, decltype(tile)>{s}.forward_workspace();
+        floats = Passes<ForTensorCores, decltype(tile)>{s}.forward_workspace();
     });
     return floats;
 }
@@ -232,15 +236,13 @@ void conv_mma_forward(S* out, const E* inp, const E* weights, const float* bias,
                       const ConvSize& s, Neuron neuron, bool accumulate, Stream stream) {
     with_instance<E>(s, s.group_filters(), [&](auto precision, auto tile, auto filters, auto images) {
         using Tile = decltype(tile);
-        Passes<ForGpu, Tile>{s}.forward(
-            out, workspace, {accumulate, bias, neuron}, stream,
-            [&](auto* to, index_t stride, const Product& product, const Columns& columns,
-                const PatchRows& taps, const Epilogue& epilogue) {
-                using Out = std::remove_pointer_t<decltype(to)>;
+        Passes<ForTensorCores, Tile>{s}.forward(
+            workspace, [&](dim3 grid, const Parts& parts, const Product& product,
+                           const Columns& columns, const PatchRows& taps) {
                 launch_with_barriers<
-                    conv_mma_forward_kernel<decltype(precision), Tile, Out, filters, images, E>>(
-                    mma_shape<Tile>(product, s.groups), stream, to, stride, inp, weights, s, product,
-                    columns, taps, epilogue);
+                    conv_mma_forward_kernel<decltype(precision), Tile, S, filters, images, E>>(
+                    mma_shape<Tile>(grid), stream, out, parts, inp, weights, s, product, columns, taps,
+                    Epilogue{accumulate, bias, neuron});
             });
     });
 }
@@ -249,7 +251,7 @@ template <class E>
 index_t conv_mma_backward_data_workspace(const ConvSize& s) {
     index_t floats = 0;
     with_instance<E>(s, s.group_channels(), [&](auto, auto tile, auto, auto) {
-        floats = Passes<ForGpu, decltype(tile)>{s}.data_workspace();
+        floats = Passes<ForTensorCores, decltype(tile)>{s}.data_workspace();
     });
     return floats;
 }
@@ -259,15 +261,13 @@ void conv_mma_backward_data(S* dinp, const E* dout, const E* weights, float* wor
                             const ConvSize& s, bool accumulate, Stream stream) {
     with_instance<E>(s, s.group_channels(), [&](auto precision, auto tile, auto filters, auto images) {
         using Tile = decltype(tile);
-        Passes<ForGpu, Tile>{s}.data(
-            dinp, workspace, accumulate, stream,
-            [&](auto* to, index_t stride, const Phase& phase, const Product& product,
-                const Columns& columns, const PatchRows& taps, const Epilogue& epilogue) {
-                using Out = std::remove_pointer_t<decltype(to)>;
+        Passes<ForTensorCores, Tile>{s}.data(
+            workspace, [&](dim3 grid, const Parts& parts, const Phase& phase, const Product& product,
+                           const Columns& columns, const PatchRows& taps) {
                 launch_with_barriers<
-                    conv_mma_data_kernel<decltype(precision), Tile, Out, filters, images, E>>(
-                    mma_shape<Tile>(product, s.groups), stream, to, stride, dout, weights, s, phase,
-                    product, columns, taps, epilogue);
+                    conv_mma_data_kernel<decltype(precision), Tile, S, filters, images, E>>(
+                    mma_shape<Tile>(grid), stream, dinp, parts, dout, weights, s, phase, product,
+                    columns, taps, Epilogue{accumulate, nullptr, kIdent});
             });
     });
 }
@@ -276,7 +276,7 @@ template <class E>
 index_t conv_mma_backward_weights_workspace(const ConvSize& s) {
     index_t floats = 0;
     with_instance<E>(s, s.group_filters(), [&](auto, auto tile, auto, auto) {
-        floats = Passes<ForGpu, decltype(tile)>{s}.template weights_workspace<true>();
+        floats = Passes<ForTensorCores, decltype(tile)>{s}.template weights_workspace<true>();
     });
     return floats;
 }
@@ -286,14 +286,13 @@ void conv_mma_backward_weights(float* dweights, const E* inp, const E* dout, flo
                                const ConvSize& s, bool accumulate, Stream stream) {
     with_instance<E>(s, s.group_filters(), [&](auto precision, auto tile, auto filters, auto images) {
         using Tile = decltype(tile);
-        Passes<ForGpu, Tile>{s}.template weights<true>(
-            dweights, workspace, accumulate, stream,
-            [&](float* to, index_t stride, const Product& product, const Columns& columns,
-                const PatchRows& taps, const Epilogue& epilogue) {
+        Passes<ForTensorCores, Tile>{s}.template weights<true>(
+            workspace, [&](dim3 grid, const Parts& parts, const Product& product,
+                           const Columns& columns, const PatchRows& taps) {
                 launch_with_barriers<
                     conv_mma_weights_kernel<decltype(precision), Tile, filters, images, E>>(
-                    mma_shape<Tile>(product, s.groups), stream, to, stride, inp, dout, s, product,
-                    columns, taps, epilogue);
+                    mma_shape<Tile>(grid), stream, dweights, parts, inp, dout, s, product, columns,
+                    taps, Epilogue{accumulate, nullptr, kIdent});
             });
     });
 }

@@ -5,32 +5,54 @@
 #include "../core/launch.h"
 #include "conv.h"
 #include "epilogue.h"
-#include "sum_parts.h"
 
-// A product cut into tiles: rows x columns, `depth` deep, for each of `groups`.
+// A product cut into tiles: rows x columns, `depth` deep, for each group. The first `whole_tiles` of a
+// group's tiles have a block each. The depth of the others is cut into `parts` with a block each
+// ("split-K"), whose sums go to a workspace; a second launch adds them, in their order.
 struct Product {
-    int rows, columns, depth, row_tiles, tile_columns, parts, part_depth;
+    int rows, columns, depth, row_tiles, tile_columns, tiles, whole_tiles, parts, part_depth;
 
-    int column_tiles() const { return ceil_div(columns, tile_columns); }
+    __host__ __device__ int cut_tiles() const { return tiles - whole_tiles; }
 };
 
-// With too few tiles for all cores, columns that are pixels come in narrower ones.
+// With too few tiles for all cores, columns that are pixels come in narrower ones. The tiles that are
+// cut are those of the last wave, which would leave multiprocessors idle.
 template <class T, class Tile>
 Product product_of(int rows, int columns, int depth, int groups, bool are_pixels) {
     constexpr int pass = Tile::pass_columns;
     const int row_tiles = ceil_div(rows, Tile::BM), least = T::least_blocks() / (row_tiles * groups);
     const int narrowed = ceil_div(ceil_div(columns, larger(1, least)), pass) * pass;
     const int tile_columns = are_pixels ? smaller(narrowed, Tile::BN) : Tile::BN;
-    const int tiles = row_tiles * ceil_div(columns, tile_columns) * groups;
+    const int tiles = row_tiles * ceil_div(columns, tile_columns);
+    const int last = ceil_div(int(index_t(tiles) * groups % T::wave.tiles()), groups);
     const int steps = larger(1, ceil_div(depth, Tile::BK));
-    const int wanted = larger(1, smaller(steps, T::split_blocks / tiles));
-    const int part_depth = ceil_div(steps, wanted) * Tile::BK, parts = ceil_div(depth, part_depth);
-    return {rows, columns, depth, row_tiles, tile_columns, larger(1, parts), part_depth};
+    const int wanted = last ? T::wave.parts(last * groups, steps) : 1;
+    const int part_depth = ceil_div(steps, wanted) * Tile::BK;
+    const int parts = larger(1, ceil_div(depth, part_depth));
+    const int whole_tiles = parts == 1 ? tiles : tiles - last;
+    return {rows, columns, depth, row_tiles, tile_columns, tiles, whole_tiles, parts, part_depth};
 }
 
-inline LaunchShape product_shape(const Product& p, int groups, int threads, size_t shared_bytes) {
-    return {dim3(unsigned(p.row_tiles * p.column_tiles()), unsigned(groups), unsigned(p.parts)),
-            dim3(unsigned(threads)), shared_bytes};
+// The workspace of a launch, and whether it adds the parts that lie there or computes them.
+struct Parts {
+    float* memory;
+    bool are_added;
+};
+
+// The memory that a product's parts need, in floats.
+template <class Tile>
+index_t parts_size(const Product& p, int groups) {
+    return p.parts == 1 ? 0 : index_t(p.cut_tiles()) * p.parts * groups * Tile::BM * Tile::BN;
+}
+
+// Runs a pass: start(grid, parts) launches it, a second time if there are parts to add.
+template <class T, class Tile, class Start>
+void run_product(const Product& p, int groups, float* workspace, const Start& start) {
+    constexpr int kAtOnce = 4 * T::items * lane_count<typename T::V>;  // elements that a thread adds
+    constexpr int kStrips = ceil_div(Tile::BM * Tile::BN, Tile::threads * kAtOnce);
+    const unsigned y = unsigned(groups);
+    start(dim3(unsigned(p.whole_tiles + p.cut_tiles() * p.parts), y), Parts{workspace, false});
+    if (p.parts > 1) start(dim3(unsigned(p.cut_tiles()), y, kStrips), Parts{workspace, true});
 }
 
 // This block's tile: its corner, its extent inside the product, and its part of the depth.
@@ -38,14 +60,26 @@ template <class Tile>
 struct Corner {
     int m, n, rows, columns, k_begin, k_end;
 
-    __device__ __forceinline__ explicit Corner(const Product& p) {
-        const int tile = int(blockIdx.x);
+    __device__ __forceinline__ Corner(const Product& p, const Parts& parts) {
+        const int cut_tiles = p.cut_tiles(), block = int(blockIdx.x), cut = block - p.whole_tiles;
+        int tile = block, part = 0;
+        is_added = parts.are_added;
+        is_part = !is_added && cut >= 0;
+        if (is_added) tile = p.whole_tiles + block;
+        if (is_part) {
+            part = cut / cut_tiles;
+            tile = p.whole_tiles + cut % cut_tiles;
+        }
         m = tile % p.row_tiles * Tile::BM;
         n = tile / p.row_tiles * p.tile_columns;
         rows = smaller(Tile::BM, p.rows - m);
         columns = smaller(p.tile_columns, p.columns - n);
-        k_begin = int(blockIdx.z) * p.part_depth;
-        k_end = smaller(p.depth, k_begin + p.part_depth);
+        k_begin = part * p.part_depth;
+        k_end = is_part ? smaller(p.depth, k_begin + p.part_depth) : p.depth;
+        count = p.parts;
+        stride = index_t(cut_tiles) * (Tile::BM * Tile::BN);
+        memory = parts.memory + (int(blockIdx.y) * p.parts + part) * stride +
+                 index_t(tile - p.whole_tiles) * (Tile::BM * Tile::BN);
     }
     // Rows of A to fill: whole passes of the micro-kernel.
     __device__ __forceinline__ int filled_rows() const {
@@ -55,6 +89,41 @@ struct Corner {
         return Tile::in_registers ? Tile::BN
                                   : ceil_div(columns, Tile::pass_columns) * Tile::pass_columns;
     }
+
+    // Computes the tile. multiply(put) multiplies this block's share and puts each Values, neighbours
+    // of a row or, if kByColumns, of a column; finish(m, n, Values) takes those that are done.
+    template <class Values, bool kByColumns = false, class Multiply, class Finish>
+    __device__ __forceinline__ void compute(const Multiply& multiply, const Finish& finish) const {
+        constexpr int kLine = kByColumns ? Tile::BM : Tile::BN, kCount = lane_count<Values>;
+        if (is_added) {
+            const int threads = int(blockDim.x * gridDim.z);
+            for (int i = int(blockIdx.z * blockDim.x + threadIdx.x); i < Tile::BM * Tile::BN / kCount;
+                 i += threads) {
+                const int along = i % (kLine / kCount) * kCount, across = i / (kLine / kCount);
+                const int y = kByColumns ? along : across, x = kByColumns ? across : along;
+                if (y >= rows || x >= columns) continue;
+                const float* from = memory + across * kLine + along;
+                Values sum = load_values<Values>(from);
+                for (int part = 1; part < count; ++part)
+                    sum += load_values<Values>(from + part * stride);
+                finish(y, x, sum);
+            }
+            return;
+        }
+        multiply([&](int y, int x, const Values& sum) {
+            if (y >= rows || x >= columns) return;
+            if (is_part)
+                store_values(memory + (kByColumns ? x : y) * kLine + (kByColumns ? y : x), sum);
+            else
+                finish(y, x, sum);
+        });
+    }
+
+   private:
+    bool is_added, is_part;
+    int count;
+    index_t stride;  // between parts
+    float* memory;   // of this part; or of the first
 };
 
 // Input pixels whose gradients need the same taps: y = phase mod stride. Among themselves they see a
@@ -65,29 +134,13 @@ struct Phase {
     int origin_y, origin_x;        // where dout's pixel of tap (0, 0) lies for pixel (0, 0)
 };
 
-// The memory that a product's parts need, in floats.
-inline index_t parts_size(const Product& p, int out_rows, int out_columns) {
-    return p.parts == 1 ? 0 : index_t(p.parts) * out_rows * out_columns;
-}
-
-// Runs a pass: straight into `out`, or part by part into `workspace` and from there. `start(to,
-// part_stride, epilogue)` launches it.
-template <class S, class Start>
-void run_product(const Product& p, S* out, float* workspace, int out_rows, int out_columns,
-                 const Epilogue& epilogue, Stream stream, const Start& start) {
-    if (p.parts == 1) return start(out, index_t(0), epilogue);
-    start(workspace, index_t(out_rows) * out_columns, Epilogue{false, nullptr, kIdent});
-    sum_parts(out, workspace, p.parts, out_rows, out_columns, epilogue, stream);
-}
-
 // Rows of P.
 inline PatchRows patch_rows(const ConvSize& s) {
     return {s.group_channels() * s.taps(), s.group_channels(), 1, Divisor(s.group_channels()),
             Divisor(s.filter_width)};
 }
 
-// The phase of pixels (y, x) mod stride and its product; no parts where there are several phases, since
-// a phase writes scattered pixels (and several phases fill a GPU).
+// The phases of pixels (y, x) mod stride and their products.
 template <class T, class Tile, class Use>
 void for_each_phase(const ConvSize& s, const Use& use) {
     for (int y = 0; y < smaller(s.stride, s.height); ++y)
@@ -101,77 +154,62 @@ void for_each_phase(const ConvSize& s, const Use& use) {
             const int depth = taps_height * phase.taps_width * padded;
             const Columns columns(s.images, ceil_div(s.height - y, s.stride),
                                   ceil_div(s.width - x, s.stride));
-            Product product =
+            const Product product =
                 product_of<T, Tile>(s.group_channels(), columns.count, depth, s.groups, true);
-            if (s.stride > 1) {
-                product.parts = 1;
-                product.part_depth = depth;
-            }
             const PatchRows taps = {depth, s.group_filters(), -1, Divisor(padded),
                                     Divisor(larger(1, phase.taps_width))};
             use(phase, product, columns, taps);
         }
 }
 
-// The passes over tiles of a kind, and the floats of workspace that they need. start(to, part_stride,
-// ..., epilogue) launches a product, `to` being the output or the workspace.
+// The passes over tiles of a kind, and the floats of workspace that they need. start(grid, parts, ...)
+// launches a product.
 template <class T, class Tile>
 struct Passes {
     const ConvSize& s;
 
-    template <class S, class Start>
-    void forward(S* out, float* workspace, const Epilogue& epilogue, Stream stream,
-                 const Start& start) const {
-        const Columns columns = out_columns();
+    template <class Start>
+    void forward(float* workspace, const Start& start) const {
         const Product product = forward_product();
-        run_product(product, out, workspace, s.filters, columns.count, epilogue, stream,
-                    [&](auto* to, index_t stride, const Epilogue& end) {
-                        start(to, stride, product, columns, patch_rows(s), end);
-                    });
+        run_product<T, Tile>(product, s.groups, workspace, [&](dim3 grid, const Parts& parts) {
+            start(grid, parts, product, out_columns(), patch_rows(s));
+        });
     }
-    index_t forward_workspace() const {
-        return parts_size(forward_product(), s.filters, out_columns().count);
-    }
+    index_t forward_workspace() const { return parts_size<Tile>(forward_product(), s.groups); }
 
-    template <class S, class Start>
-    void data(S* dinp, float* workspace, bool accumulate, Stream stream, const Start& start) const {
+    template <class Start>
+    void data(float* workspace, const Start& start) const {
         for_each_phase<T, Tile>(s, [&](const Phase& phase, const Product& product,
                                        const Columns& columns, const PatchRows& taps) {
-            run_product(product, dinp, workspace, s.channels, inp_plane(),
-                        {accumulate, nullptr, kIdent}, stream,
-                        [&](auto* to, index_t stride, const Epilogue& end) {
-                            start(to, stride, phase, product, columns, taps, end);
-                        });
+            run_product<T, Tile>(product, s.groups, workspace, [&](dim3 grid, const Parts& parts) {
+                start(grid, parts, phase, product, columns, taps);
+            });
         });
     }
     index_t data_workspace() const {
         index_t floats = 0;
         for_each_phase<T, Tile>(
             s, [&](const Phase&, const Product& product, const Columns&, const PatchRows&) {
-                floats = larger(floats, parts_size(product, s.channels, inp_plane()));
+                floats = larger(floats, parts_size<Tile>(product, s.groups));
             });
         return floats;
     }
 
     // The product's rows are filters, or its columns.
     template <bool kFilterRows, class Start>
-    void weights(float* dweights, float* workspace, bool accumulate, Stream stream,
-                 const Start& start) const {
+    void weights(float* workspace, const Start& start) const {
         const Product product = weights_product<kFilterRows>();
-        run_product(product, dweights, workspace, s.group_channels() * s.taps(), s.filters,
-                    {accumulate, nullptr, kIdent}, stream,
-                    [&](float* to, index_t stride, const Epilogue& end) {
-                        start(to, stride, product, out_columns(), patch_rows(s), end);
-                    });
+        run_product<T, Tile>(product, s.groups, workspace, [&](dim3 grid, const Parts& parts) {
+            start(grid, parts, product, out_columns(), patch_rows(s));
+        });
     }
     template <bool kFilterRows>
     index_t weights_workspace() const {
-        return parts_size(weights_product<kFilterRows>(), s.group_channels() * s.taps(), s.filters);
+        return parts_size<Tile>(weights_product<kFilterRows>(), s.groups);
     }
 
    private:
     Columns out_columns() const { return {s.images, s.out_height, s.out_width}; }
-    int inp_plane() const { return s.height * s.width * s.images; }
     Product forward_product() const {
         return product_of<T, Tile>(s.group_filters(), out_columns().count,
                                    s.group_channels() * s.taps(), s.groups, true);

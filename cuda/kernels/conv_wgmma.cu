@@ -83,21 +83,26 @@ __device__ __forceinline__ void copy_runs(bf16* to, const TensorMap& pictures, M
 
 // Rows of a group's maps, columns (pixel, image): what forward and data have in common.
 template <class Tile, Major kA, class Out, class Load>
-__device__ __forceinline__ void maps_tile(Out* out, const Product& product, const Runs& runs,
-                                          int group_rows, const Epilogue& epilogue, const Load& load) {
-    const Corner<Tile> tile(product);
+__device__ __forceinline__ void maps_tile(Out* out, const Product& product, const Parts& parts,
+                                          const Runs& runs, int group_rows, const Epilogue& epilogue,
+                                          const Load& load) {
+    const Corner<Tile> tile(product, parts);
     Place places[Tile::BN / kBoxLine];
     UNROLL_ON_GPU for (int r = 0; r < Tile::BN / kBoxLine; ++r)
         places[r] = {runs, tile.n / kBoxLine + r};
     const index_t plane = index_t(runs.pixels) * runs.images;
     const int first_row = int(blockIdx.y) * group_rows + tile.m;
-    wgmma_loop<Tile, kA, Major::mn>(
-        tile.k_begin, tile.k_end,
-        [&](bf16* a, bf16* b, Mbarrier* full, int k) { load(a, b, full, k, tile.m, places); },
+    tile.template compute<Run<float, 4>>(
+        [&](const auto& put) {
+            wgmma_loop<Tile, kA, Major::mn>(
+                tile.k_begin, tile.k_end,
+                [&](bf16* a, bf16* b, Mbarrier* full, int k) { load(a, b, full, k, tile.m, places); },
+                put);
+        },
         [&](int m, int n, const Run<float, 4>& sums) {
             const Place at(runs, (tile.n + n) / kBoxLine);
             const int image = at.image + n % kBoxLine;
-            if (m >= tile.rows || at.pixel >= runs.pixels || image >= runs.images) return;
+            if (at.pixel >= runs.pixels || image >= runs.images) return;
             const int row = first_row + m;
             epilogue.store_along(sums, out + row * plane + index_t(at.pixel) * runs.images + image,
                                  row);
@@ -106,12 +111,12 @@ __device__ __forceinline__ void maps_tile(Out* out, const Product& product, cons
 
 template <class Tile, class Out>
 __global__ void __launch_bounds__(Tile::threads, 1)
-    conv_wgmma_forward_kernel(Out* out, index_t part_stride, const __grid_constant__ TensorMap inp,
+    conv_wgmma_forward_kernel(Out* out, Parts parts, const __grid_constant__ TensorMap inp,
                               const __grid_constant__ TensorMap weights, ConvSize s, Product product,
                               Runs runs, Chunks chunks, Epilogue epilogue) {
     const int group = int(blockIdx.y);
     maps_tile<Tile, Major::mn>(
-        out + blockIdx.z * part_stride, product, runs, s.group_filters(), epilogue,
+        out, product, parts, runs, s.group_filters(), epilogue,
         [&](bf16* a, bf16* b, Mbarrier* full, int k, int m, const Place(&places)[Tile::BN / kBoxLine]) {
             const Chunk from(chunks, k / Tile::BK);
             UNROLL_ON_GPU for (int i = 0; i < Tile::BM; i += kBoxLine)
@@ -123,12 +128,12 @@ __global__ void __launch_bounds__(Tile::threads, 1)
 
 template <class Tile, class Out>
 __global__ void __launch_bounds__(Tile::threads, 1)
-    conv_wgmma_data_kernel(Out* dinp, index_t part_stride, const __grid_constant__ TensorMap dout,
+    conv_wgmma_data_kernel(Out* dinp, Parts parts, const __grid_constant__ TensorMap dout,
                            const __grid_constant__ TensorMap weights, ConvSize s, Product product,
                            Runs runs, Chunks chunks, Epilogue epilogue) {
     const int group = int(blockIdx.y);
     maps_tile<Tile, Major::k>(
-        dinp + blockIdx.z * part_stride, product, runs, s.group_channels(), epilogue,
+        dinp, product, parts, runs, s.group_channels(), epilogue,
         [&](bf16* a, bf16* b, Mbarrier* full, int k, int m, const Place(&places)[Tile::BN / kBoxLine]) {
             const Chunk from(chunks, k / Tile::BK);
             copy_box(a, weights, full, from.channel, group, from.tap, m);
@@ -140,30 +145,31 @@ __global__ void __launch_bounds__(Tile::threads, 1)
 // Rows come in boxes of units.size channels of a tap.
 template <class Tile>
 __global__ void __launch_bounds__(Tile::threads, 1)
-    conv_wgmma_weights_kernel(float* dweights, index_t part_stride,
-                              const __grid_constant__ TensorMap inp,
+    conv_wgmma_weights_kernel(float* dweights, Parts parts, const __grid_constant__ TensorMap inp,
                               const __grid_constant__ TensorMap dout, ConvSize s, Product product,
                               Runs runs, Chunks units, Divisor unit_size, Epilogue epilogue) {
-    const Corner<Tile> tile(product);
+    const Corner<Tile> tile(product, parts);
     const int group = int(blockIdx.y), first_unit = unit_size.quotient(tile.m);
-    float* to = dweights + blockIdx.z * part_stride + group * s.group_filters() + tile.n;
-    wgmma_loop<Tile, Major::k, Major::k>(
-        tile.k_begin, tile.k_end,
-        [&](bf16* a, bf16* b, Mbarrier* full, int k) {
-            const Place at(runs, k / kBoxLine);
-            for (int i = 0; i * units.size < Tile::BM; ++i) {
-                const Chunk unit(units, first_unit + i);
-                copy_box(a + i * units.size * Tile::BK, inp, full, at.image,
-                         at.x * s.stride - s.padding + unit.x, at.y * s.stride - s.padding + unit.y,
-                         unit.channel, group);
-            }
-            copy_box(b, dout, full, at.image, at.x, at.y, tile.n, group);
+    float* to = dweights + group * s.group_filters() + tile.n;
+    auto load = [&](bf16* a, bf16* b, Mbarrier* full, int k) {
+        const Place at(runs, k / kBoxLine);
+        for (int i = 0; i * units.size < Tile::BM; ++i) {
+            const Chunk unit(units, first_unit + i);
+            copy_box(a + i * units.size * Tile::BK, inp, full, at.image,
+                     at.x * s.stride - s.padding + unit.x, at.y * s.stride - s.padding + unit.y,
+                     unit.channel, group);
+        }
+        copy_box(b, dout, full, at.image, at.x, at.y, tile.n, group);
+    };
+    tile.template compute<Run<float, 4>>(
+        [&](const auto& put) {
+            wgmma_loop<Tile, Major::k, Major::k>(tile.k_begin, tile.k_end, load, put);
         },
         [&](int m, int n, const Run<float, 4>& sums) {
             const int i = unit_size.quotient(m);
             const Chunk unit(units, first_unit + i);
             const int channel = unit.channel + unit_size.remainder(m, i);
-            if (channel >= units.channels || n >= tile.columns) return;
+            if (channel >= units.channels) return;
             epilogue.store_along(sums, to + index_t(channel * units.taps + unit.tap) * s.filters + n,
                                  0);
         });
@@ -190,10 +196,8 @@ TensorMap map_of_weights(const bf16* data, const ConvSize& s, int box_channels) 
                             {s.group_channels(), index_t(s.taps()) * s.filters, box_channels}});
 }
 
-// Parts of the depth until a GPU of 132 multiprocessors, each with one block, is full; on any GPU.
-struct Cut {
-    static constexpr int split_blocks = 132;
-    static int least_blocks() { return 1; }
+struct ForWarpgroups : ForGpu {
+    static constexpr GpuWave wave = {132, 3, 11};  // one block of a multiprocessor
 };
 
 // Calls use(tile) with the first of the tiles that pads rows x columns nearly as little as the best.
@@ -230,8 +234,8 @@ void with_forward(const ConvSize& s, const Use& use) {
         with_maps_tile<depth>(s.group_filters(), runs.columns(), [&](auto tile) {
             const Chunks chunks(depth, s, s.group_channels());
             use(tile, runs, chunks,
-                product_of<Cut, decltype(tile)>(s.group_filters(), int(runs.columns()),
-                                                chunks.count() * depth, s.groups, false));
+                product_of<ForWarpgroups, decltype(tile)>(s.group_filters(), int(runs.columns()),
+                                                          chunks.count() * depth, s.groups, false));
         });
     };
     auto padded = [&](int depth) { return ceil_div(s.group_channels(), depth) * depth; };
@@ -247,8 +251,8 @@ void with_data(const ConvSize& s, const Use& use) {
     const Chunks chunks(kBoxLine, s, s.group_filters());
     with_maps_tile<kBoxLine>(s.group_channels(), runs.columns(), [&](auto tile) {
         use(tile, runs, chunks,
-            product_of<Cut, decltype(tile)>(s.group_channels(), int(runs.columns()),
-                                            chunks.count() * kBoxLine, s.groups, false));
+            product_of<ForWarpgroups, decltype(tile)>(s.group_channels(), int(runs.columns()),
+                                                      chunks.count() * kBoxLine, s.groups, false));
     });
 }
 
@@ -276,21 +280,14 @@ void with_weights(const ConvSize& s, const Use& use) {
         rows_of, s.group_filters(), [&](auto tile) {
             const Chunks units = units_of(tile);
             use(tile, runs, units,
-                product_of<Cut, decltype(tile)>(units.count() * units.size, s.group_filters(),
-                                                int(runs.columns()), s.groups, false));
+                product_of<ForWarpgroups, decltype(tile)>(units.count() * units.size, s.group_filters(),
+                                                          int(runs.columns()), s.groups, false));
         });
 }
 
-// launch_with_barriers, of kernels that are empty where they were not compiled for sm_90a.
-template <auto kernel, class Tile, class... Arguments>
-void launch_wgmma(const Product& product, int groups, Stream stream, const Arguments&... arguments) {
-    if (!holds_wgmma_loop<kernel>())
-        throw KernelError(kernel_name<kernel>() +
-                          " needs a GPU of compute capability 9.0 and code built for it (90a): leave "
-                          "out the algorithm, or reinstall on this machine");
-    LaunchShape shape = product_shape(product, groups, Tile::threads, size_t(Tile::shared_bytes));
-    shape.capability = 90;
-    launch_with_barriers<kernel>(shape, stream, arguments...);
+template <class Tile>
+LaunchShape wgmma_shape(dim3 grid) {
+    return {grid, Tile::threads, size_t(Tile::shared_bytes), 90, true};
 }
 
 }  // namespace
@@ -309,8 +306,8 @@ bool has_wgmma() {
 
 index_t conv_wgmma_forward_workspace(const ConvSize& s) {
     index_t floats = 0;
-    with_forward(s, [&](auto, const Runs& runs, const Chunks&, const Product& p) {
-        floats = parts_size(p, s.filters, runs.pixels * runs.images);
+    with_forward(s, [&](auto tile, const Runs&, const Chunks&, const Product& p) {
+        floats = parts_size<decltype(tile)>(p, s.groups);
     });
     return floats;
 }
@@ -324,21 +321,19 @@ void conv_wgmma_forward(Out* out, const bf16* inp, const bf16* weights, const fl
         const TensorMap of_inp =
             map_of_pictures("inp", inp, s, s.channels, s.height, s.width, Tile::BK);
         const TensorMap of_weights = map_of_weights(weights, s, Tile::BK);
-        run_product(product, out, workspace, s.filters, runs.pixels * runs.images,
-                    {accumulate, bias, neuron}, stream,
-                    [&](auto* to, index_t stride, const Epilogue& epilogue) {
-                        using To = std::remove_pointer_t<decltype(to)>;
-                        launch_wgmma<conv_wgmma_forward_kernel<Tile, To>, Tile>(
-                            product, s.groups, stream, to, stride, of_inp, of_weights, s, product, runs,
-                            chunks, epilogue);
-                    });
+        run_product<ForWarpgroups, Tile>(
+            product, s.groups, workspace, [&](dim3 grid, const Parts& parts) {
+                launch_with_barriers<conv_wgmma_forward_kernel<Tile, Out>>(
+                    wgmma_shape<Tile>(grid), stream, out, parts, of_inp, of_weights, s, product, runs,
+                    chunks, Epilogue{accumulate, bias, neuron});
+            });
     });
 }
 
 index_t conv_wgmma_backward_data_workspace(const ConvSize& s) {
     index_t floats = 0;
-    with_data(s, [&](auto, const Runs& runs, const Chunks&, const Product& p) {
-        floats = parts_size(p, s.channels, runs.pixels * runs.images);
+    with_data(s, [&](auto tile, const Runs&, const Chunks&, const Product& p) {
+        floats = parts_size<decltype(tile)>(p, s.groups);
     });
     return floats;
 }
@@ -351,21 +346,19 @@ void conv_wgmma_backward_data(Out* dinp, const bf16* dout, const bf16* weights, 
         const TensorMap of_dout =
             map_of_pictures("dout", dout, s, s.filters, s.out_height, s.out_width, Tile::BK);
         const TensorMap of_weights = map_of_weights(weights, s, Tile::BM);
-        run_product(product, dinp, workspace, s.channels, runs.pixels * runs.images,
-                    {accumulate, nullptr, kIdent}, stream,
-                    [&](auto* to, index_t stride, const Epilogue& epilogue) {
-                        using To = std::remove_pointer_t<decltype(to)>;
-                        launch_wgmma<conv_wgmma_data_kernel<Tile, To>, Tile>(
-                            product, s.groups, stream, to, stride, of_dout, of_weights, s, product,
-                            runs, chunks, epilogue);
-                    });
+        run_product<ForWarpgroups, Tile>(
+            product, s.groups, workspace, [&](dim3 grid, const Parts& parts) {
+                launch_with_barriers<conv_wgmma_data_kernel<Tile, Out>>(
+                    wgmma_shape<Tile>(grid), stream, dinp, parts, of_dout, of_weights, s, product, runs,
+                    chunks, Epilogue{accumulate, nullptr, kIdent});
+            });
     });
 }
 
 index_t conv_wgmma_backward_weights_workspace(const ConvSize& s) {
     index_t floats = 0;
-    with_weights(s, [&](auto, const Runs&, const Chunks&, const Product& p) {
-        floats = parts_size(p, s.group_channels() * s.taps(), s.filters);
+    with_weights(s, [&](auto tile, const Runs&, const Chunks&, const Product& p) {
+        floats = parts_size<decltype(tile)>(p, s.groups);
     });
     return floats;
 }
@@ -378,13 +371,12 @@ void conv_wgmma_backward_weights(float* dweights, const bf16* inp, const bf16* d
             map_of_pictures("inp", inp, s, s.channels, s.height, s.width, units.size);
         const TensorMap of_dout =
             map_of_pictures("dout", dout, s, s.filters, s.out_height, s.out_width, Tile::BN);
-        run_product(product, dweights, workspace, s.group_channels() * s.taps(), s.filters,
-                    {accumulate, nullptr, kIdent}, stream,
-                    [&](float* to, index_t stride, const Epilogue& epilogue) {
-                        launch_wgmma<conv_wgmma_weights_kernel<Tile>, Tile>(
-                            product, s.groups, stream, to, stride, of_inp, of_dout, s, product, runs,
-                            units, Divisor(units.size), epilogue);
-                    });
+        run_product<ForWarpgroups, Tile>(
+            product, s.groups, workspace, [&](dim3 grid, const Parts& parts) {
+                launch_with_barriers<conv_wgmma_weights_kernel<Tile>>(
+                    wgmma_shape<Tile>(grid), stream, dweights, parts, of_inp, of_dout, s, product, runs,
+                    units, Divisor(units.size), Epilogue{accumulate, nullptr, kIdent});
+            });
     });
 }
 

@@ -12,11 +12,11 @@
 // images' gradients lie filter by filter.
 #include "few_images.h"
 
+#include "../core/divisor.h"
 #include "../core/launch.h"
 #include "../core/reduce.h"
 #include "../core/tuning.h"
 #include "epilogue.h"
-#include "sum_parts.h"
 
 namespace {
 
@@ -65,6 +65,37 @@ __global__ void few_images_forward_kernel(float* to, index_t part_stride, const 
             }
         }
     }
+}
+
+// out = epilogue(sum of the parts), added in their order. out (rows, columns), parts (part_count, rows,
+// columns). Thread map: T::items lane groups of the rows, one row after the other.
+template <class T>
+__global__ void sum_parts_kernel(float* out, const float* parts, int part_count, index_t part_stride,
+                                 int columns, int groups, Divisor groups_of_row, Epilogue epilogue) {
+    using V = typename T::V;
+    for (int i = 0; i < T::items; ++i) {
+        const int group = (int(blockIdx.x) * T::items + i) * T::threads + int(threadIdx.x);
+        if (group >= groups) return;
+        const int row = groups_of_row.quotient(group);
+        const int column = groups_of_row.remainder(group, row) * lane_count<V>,
+                  count = columns - column;
+        const index_t at = index_t(row) * columns + column;
+        V sum = splat<V>(0.f);
+        for (int p = 0; p < part_count; ++p) sum += load<V>(parts + p * part_stride + at, count);
+        store(out + at, epilogue(sum, out + at, count, row), count);
+    }
+}
+
+void sum_parts(float* out, const float* parts, int part_count, int rows, int columns,
+               const Epilogue& epilogue, Stream stream) {
+    tuned_for(columns, [&](auto tuning) {
+        using T = decltype(tuning);
+        const int groups_of_row = ceil_div(columns, lane_count<typename T::V>);
+        const int groups = rows * groups_of_row;
+        launch<sum_parts_kernel<T>>({ceil_div(groups, T::threads * T::items), T::threads}, stream, out,
+                                    parts, part_count, index_t(rows) * columns, columns, groups,
+                                    Divisor(groups_of_row), epilogue);
+    });
 }
 
 // to (images, filters) = from (filters, images)

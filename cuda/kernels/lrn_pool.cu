@@ -39,11 +39,11 @@ struct OneTile : OnePixel<T> {
 struct Parts {
     int count, channels;  // of each; a multiple of the window, so that slots of rings stay the same
 
-    // Enough for T::split_blocks blocks, but not so short that they do little but look beyond.
+    // Enough for T::lrn_pool_blocks blocks, but not so short that they do little but look beyond.
     template <class T>
     static Parts of(int channels, int size, index_t threads) {
         const index_t blocks = ceil_div(threads, index_t(T::threads));
-        const int wanted = int(ceil_div(index_t(T::split_blocks), blocks));
+        const int wanted = int(ceil_div(index_t(T::lrn_pool_blocks), blocks));
         const int each = larger(ceil_div(channels, wanted), 4 * size);
         const int part = ceil_div(each, size) * size;
         return {ceil_div(channels, part), part};
