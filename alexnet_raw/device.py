@@ -11,12 +11,15 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ml_dtypes import bfloat16
 
-from alexnet_raw import interchange
+from alexnet_raw import info, interchange
+
+if TYPE_CHECKING:
+    from alexnet_raw.tuner import Tuner
 
 PRECISIONS = ("fp32", "tf32", "bf16")  # of products: see Device.precision
 BF16 = np.dtype(bfloat16)  # of activations that are stored in half the memory
@@ -38,6 +41,7 @@ class Device:
         stream: the handle that ops pass to kernels (0 on the CPU); see `using_stream`.
         precision: how convolutions and fully-connected layers multiply where an op is not told:
             "fp32", or rounded to "tf32" or "bf16" on tensor cores (`set_precision`).
+        tuner: chooses the algorithms of convolutions where an op is not told; None: sizes alone do.
     """
 
     def __init__(self, name: str, index: int = 0):
@@ -52,6 +56,7 @@ class Device:
         self.module = _extension("_cuda" if self.is_cuda else "_cpu")
         self.stream, self._stream = 0, None
         self.precision = "fp32"
+        self.tuner: Tuner | None = None
         self._scratch: Array | None = None
         self._side, self._is_forked = None, False  # the second stream; whether work on it goes on
         if self.is_cuda:
@@ -75,6 +80,13 @@ class Device:
         if not self.is_cuda:
             return False
         return int(self._cupy.cuda.Device(self.ordinal).compute_capability) >= 80
+
+    @property
+    def machine(self) -> str:
+        """What it is: the GPU's name, or the processor's and how many threads are used."""
+        if not self.is_cuda:
+            return f"{info.cpu_model()}, {self.module.threads()} threads"
+        return self._cupy.cuda.runtime.getDeviceProperties(self.ordinal)["name"].decode()
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any = np.float32) -> Array:
         """An array with undefined contents."""
@@ -190,6 +202,11 @@ class Device:
         """Waits until all work given to this device is done; raises its errors."""
         if self.is_cuda:
             self._stream.synchronize()
+
+    def settle(self) -> None:
+        """Waits until the GPU is idle, whoever gave it work."""
+        if self.is_cuda:
+            self._cupy.cuda.Device(self.ordinal).synchronize()
 
     def _mark(self, stream: Any) -> Any:
         """An event behind the work that a stream of this GPU has been given."""

@@ -74,6 +74,8 @@ def _call(name: str, arrays: dict[str, Array | None], **settings: Any) -> None:
     settings = {key: _setting(name, key, value) for key, value in settings.items()}
     if name.startswith("conv") or name == "bias_backward":
         settings["scratch"] = device.scratch
+    if device.tuner and settings.get("algorithm") == "auto":
+        settings["algorithm"] = device.tuner.algorithm(name, device, data, settings)
     getattr(device.module, name)(**data, **settings, stream=device.stream)
 
 
@@ -128,10 +130,11 @@ def conv_forward(
         padding: rows and columns of zeros around the picture, fewer than the filter has.
         algorithm: "direct" sums all products; "winograd" (stride 1, filters of 3 x 3 or 5 x 5) needs
             up to 4 or 2.8 times fewer multiplications, with rounding errors up to 1.5e-6 of the sum
-            of their magnitudes ("direct": 3e-7); "auto" takes what is faster, on a GPU always
-            "direct". "wgmma" is for bfloat16 inp and weights, and out of either dtype, on GPUs of
-            compute capability 9.0 (on the CPU slowly, for tests): images and filters of a group in
-            eights, 16 channels of a group or more, in `conv_backward_data` stride 1.
+            of their magnitudes ("direct": 3e-7); "wgmma" is for bfloat16 inp and weights, and out of
+            either dtype, on GPUs of compute capability 9.0 (on the CPU slowly, for tests): images and
+            filters of a group in eights, 16 channels of a group or more, in `conv_backward_data` stride
+            1. "auto" takes what the device's tuner found to be fastest; if it has none, what is faster
+            on CPUs for these sizes, and on a GPU always "direct".
         precision: "fp32" multiplies float32; "tf32" and "bf16" round the input and the weights to 10
             or 7 bits behind the point first and multiply on tensor cores (compute capability 8.0 or
             newer; on the CPU slowly, for tests). Sums, bias and neuron are float32 always; with "auto"

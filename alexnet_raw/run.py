@@ -28,6 +28,7 @@ from alexnet_raw.run_settings import (
     weight_rates,
     with_outputs,
 )
+from alexnet_raw.tuner import Tuner
 
 
 class TrainingError(ValueError):
@@ -65,6 +66,7 @@ class Run:
         )
         if not settings.graphs:
             model.net.recordings.refusal = "--no-graphs"
+        self.tuner = model.net.input_device.tuner
         self.rates = weight_rates(model.spec)
         self.origins: list[str] = []  # where the layers' first weights come from, a line for each
         self.epoch = 0  # that is being trained, from 0
@@ -88,7 +90,7 @@ class Run:
         threads: int | None = None,
     ) -> Run:
         """A new run, with first weights drawn from the seed. Reads the pictures' mean image."""
-        set_precision(devices, settings.precision)
+        _prepare(devices, settings)
         spec, settings = chosen_net(settings)
         folder = new_folder(folder, spec.name)
         path = new_checkpoint(checkpoint_path or folder / checkpoint.FILE_NAME)
@@ -123,7 +125,7 @@ class Run:
         try:
             state = saved.metadata["run"]
             settings = replace(Settings(**state["settings"]), **changes)
-            set_precision(devices, settings.precision)
+            _prepare(devices, settings, state.get("tuner"))
             model = Model.restore(saved, path, devices, settings.batch_size, for_training=True)
             sources = open_sources(settings.data, model.picture_size, model.classes)
             run = cls(settings, model, sources, path.parent, checkpoint.main(path), threads)
@@ -154,6 +156,7 @@ class Run:
             "plateau": self.plateau.to_json(),
             "best": self.best,
             "history": self.history,
+            "tuner": self.tuner.state() if self.tuner else None,
         }
 
     def _set_state(self, state: dict[str, Any]) -> None:
@@ -247,3 +250,13 @@ class Run:
         """The largest rate of any weights now, for people."""
         now = (rate.eps * rate.schedule.factor_at(self.progress) for rate in self.rates)
         return self.rate_scale * max(now)
+
+
+def _prepare(devices: list[Device], settings: Settings, tuner: dict[str, Any] | None = None) -> None:
+    """Sets devices to what a run computes by; tuner: the state of one that a checkpoint has."""
+    set_precision(devices, settings.precision)
+    shared = Tuner(devices[0]) if settings.tune else None
+    if shared and tuner:
+        shared.restore(tuner)
+    for device in devices:
+        device.tuner = shared

@@ -48,6 +48,7 @@ class Settings:
     schedule: str | None = None  # "file": as the parameter file says; "plateau": see plateau.py
     precision: str = "fp32"  # of products, one of device.PRECISIONS
     seed: int = 1
+    tune: bool = False  # time the algorithms of convolutions and keep to the fastest: tuner.py
     graphs: bool = True  # record steps as CUDA graphs, on a GPU; changes no bit
     save_every: int = 1  # epochs
     save_minutes: float = 15.0  # between checkpoints within an epoch

@@ -42,6 +42,11 @@ class Gpu:
     def __exit__(self, *_):
         self.current.pop()
 
+    def synchronize(self):
+        for stream in list(Stream.known.values()):
+            if stream.device_id == self.id:
+                stream.run_to(len(stream.work))
+
 
 class Stream:
     """Keeps its work until somebody waits; an eager one does whatever does not have to wait."""

@@ -12,6 +12,7 @@ import ctypes
 import weakref
 from collections import Counter
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -204,6 +205,7 @@ class Cupy:
     class cuda:
         Stream = Stream
         Device = Gpu
+        runtime = SimpleNamespace(getDeviceProperties=lambda ordinal: {"name": b"a stand-in"})
         alloc_pinned_memory = staticmethod(alloc_pinned_memory)
 
 

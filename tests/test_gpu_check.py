@@ -13,7 +13,7 @@ import pytest
 
 SCRIPT = Path(__file__).parents[1] / "tools" / "gpu_check.sh"
 CHECKS = ["memcheck", "racecheck", "initcheck", "synccheck"]
-STEPS = ["build", "torch", "device", "tests", *CHECKS, "kernels", "train", "inference"]
+STEPS = ["build", "torch", "device", "tests", *CHECKS, "kernels", "train", "tuned", "inference"]
 
 NVIDIA_SMI = """
 case $* in
@@ -101,7 +101,7 @@ def test_all_steps(machine):
         f"{name}-{precision}"
         for name in ("kernels", "train", "inference")
         for precision in ("fp32", "tf32", "bf16")
-    } | {"train-bf16-256"}
+    } | {"train-bf16-256", "train-bf16-256-tuned"}
     written = {path.name for path in (machine.root / "benchmarks").iterdir()}
     assert written == {f"gpu-h100-80gb-hbm3-{name}.md" for name in benchmarks}
     written = (machine.root / "benchmarks/gpu-h100-80gb-hbm3-train-bf16.md").read_text()

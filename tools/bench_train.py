@@ -112,6 +112,10 @@ def main() -> None:
     report()
     for name in names[1:]:
         report(f"vs {name}: {seconds[name] / seconds[OURS]:.2f} x")
+    if device.tuner:
+        report("\n| pass | algorithm |\n|---|---|")
+        for name, algorithm in device.tuner.choices.items():
+            report(f"| {name} | {algorithm} |")
     if arguments.profile:
         with Profile(sides[OURS].net) as profile:
             for _ in range(arguments.steps):

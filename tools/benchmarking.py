@@ -27,6 +27,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 from alexnet_raw import info, layer_file
 from alexnet_raw.device import PRECISIONS, Device, DeviceError, set_precision
+from alexnet_raw.tuner import Tuner
 
 try:
     import torch
@@ -49,6 +50,9 @@ def parser(description: str, net: str = "", batch_size: int = 0) -> argparse.Arg
     p.add_argument(
         "--precision", default="fp32", choices=PRECISIONS, help="of both sides' products, on a GPU"
     )
+    p.add_argument(
+        "--tune", action="store_true", help="our algorithms by trial, as PyTorch's cuDNN always does"
+    )
     p.add_argument("--output", type=Path, help="also write what is printed to this file")
     return p
 
@@ -69,6 +73,7 @@ def start(arguments: argparse.Namespace) -> Device:
         set_precision([device], arguments.precision)
     except DeviceError as error:
         raise SystemExit(str(error)) from None
+    device.tuner = Tuner(device) if arguments.tune else None
     if torch:
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = arguments.precision != "fp32"

@@ -5,7 +5,7 @@
 # last; the exit status is 1 if one of them failed.
 #
 #     tools/gpu_check.sh                  all steps: build torch device tests memcheck racecheck initcheck
-#                                         synccheck kernels train inference
+#                                         synccheck kernels train tuned inference
 #     tools/gpu_check.sh tests memcheck   these alone, and the first three, which they need
 #     tools/gpu_check.sh --no-install     fetches nothing: builds in place with what python3 has
 #     tools/gpu_check.sh --seconds 300    in less time (570): a step may take its share of what is left
@@ -26,8 +26,8 @@ python=${PYTHON:-python3}
 install=yes
 seconds=570
 # The steps, and how many of 570 seconds each may take; what one leaves, the later ones share.
-steps=(build torch device tests memcheck racecheck initcheck synccheck kernels train inference)
-shares=(110 40 10 120 40 25 15 20 50 110 30)
+steps=(build torch device tests memcheck racecheck initcheck synccheck kernels train tuned inference)
+shares=(110 40 10 115 40 25 15 20 50 95 25 25)
 needed=(build torch device)
 
 fail() {
@@ -138,6 +138,7 @@ benchmark() { # NAME PRECISION OPTIONS...
     local name=$1-$2 tool=tools/bench_$1.py precision=$2 file
     shift 2
     if [ "${1:-}" = --batch-size ]; then name=$name-$2; fi
+    if has --tune "$@"; then name=$name-tuned; fi
     file=benchmarks/gpu-${slug%-}-$name.md
     ln -sfn "$root/tools" "$out/tools" && cd "$out" || return
     "$python" "$tool" --device cuda:0 --precision "$precision" "$@" --output "$file" && cp "$file" "$root/benchmarks/"
@@ -150,6 +151,7 @@ do_train() {
     (benchmark train bf16 --batch-size 256 --towers --compile --channels-last) || result=$?
     return "$result"
 }
+do_tuned() { (benchmark train bf16 --batch-size 256 --tune --towers --no-torch); }
 do_inference() { precisions inference; }
 precisions() { # NAME OPTIONS...
     local name=$1 precision result=0
@@ -160,7 +162,7 @@ precisions() { # NAME OPTIONS...
     return "$result"
 }
 
-export -f sanitize benchmark precisions
+export -f has sanitize benchmark precisions
 for step in "${steps[@]}"; do export -f "do_${step?}"; done
 
 # ---- one after the other

@@ -68,7 +68,7 @@ def make(
 def _towers(device: Device) -> list[Device]:
     """Two logical devices on one, each with a stream of its own."""
     other = Device(device.name, index=1)
-    other.precision = device.precision
+    other.precision, other.tuner = device.precision, device.tuner
     return [device, other]
 
 

@@ -61,7 +61,7 @@ FIXED = {  # what a resumed run keeps
 }
 
 CHANGEABLE = (  # settings that a resumed run may change
-    *("epochs", "lr", "schedule", "data", "precision", "graphs"),
+    *("epochs", "lr", "schedule", "data", "precision", "tune", "graphs"),
     *("save_every", "save_minutes", "keep", "tensorboard", "show_weights"),
 )
 
@@ -149,6 +149,12 @@ def add(command: argparse.ArgumentParser) -> None:
     where = command.add_argument_group("where")
     options.add_machine(where)
     where.add_argument(
+        "--tune",
+        action=argparse.BooleanOptionalAction,
+        help="time the algorithms that each convolution could run by in the first step, and keep to "
+        "the fastest: rounding then differs from machine to machine (default: no, sizes alone decide)",
+    )
+    where.add_argument(
         "--graphs",
         action=argparse.BooleanOptionalAction,
         help="record training steps as CUDA graphs, where all devices are one GPU: a step is then one "
@@ -203,8 +209,8 @@ def add(command: argparse.ArgumentParser) -> None:
         const="",
         help="go on with this run (its folder or its checkpoint; without a value: the newest under "
         "runs/). Its settings are kept; --epochs, --lr, --schedule, --data, --devices, --threads, "
-        "--precision, --graphs, --save-every, --save-minutes, --keep, --tensorboard and --show-weights "
-        "may change",
+        "--precision, --tune, --graphs, --save-every, --save-minutes, --keep, --tensorboard and "
+        "--show-weights may change",
     )
 
 
