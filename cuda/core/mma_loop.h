@@ -36,6 +36,7 @@ struct MmaTile {
     static constexpr int WM = 16 * kRows, WN = 16 * kColumns, warps_m = kWarpsM, warps_n = kWarpsN;
     static constexpr int BM = kWarpsM * WM, BN = kWarpsN * WN, BK = 64 / int(sizeof(E));
     static constexpr int stages = kStages, threads = 32 * kWarpsM * kWarpsN;
+    static constexpr int resident = kRows < 4 ? 3 : 2;  // blocks of a multiprocessor, by its registers
     static constexpr bool in_registers = true;
     static constexpr int pass_columns = BN;
 

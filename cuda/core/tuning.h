@@ -34,43 +34,43 @@ struct Tile {
     // The same tile with A in panels of a pass's rows, for an A whose rows come side by side.
     using InPanels = Tile<V, BM, BN, BK, TM, TN, RM, RN, CM, CN, L == 1 ? BM : RM>;
     static constexpr int shared_bytes = (size_a + BK * stride_b) * int(sizeof(float));
+    static constexpr int resident = 2;  // blocks of a GPU's multiprocessor, by its registers
     static_assert(TM % RM == 0 && TN % (RN * L) == 0 && RM % CM == 0 && RN % CN == 0, "tile shape");
     static_assert(threads == 1 || in_registers, "several passes are for blocks of one thread");
 };
 
 // How the tiles of a product are worked off (kernels/conv_product.h): tiles() of them at once, the
-// others in further waves; and into how many parts() the depth of tiles that fill no wave is cut.
+// others in further waves; and into how many parts() the depth of those in the last wave is cut.
 //
-// A GPU of 132 multiprocessors, and the cost of parts, in steps of a tile's depth: of the launch that
-// adds them, and of their way through memory where each of the wave's blocks has one. Estimated from
-// peak rates, and the same on every GPU, so that no result depends on which one it is.
+// On a GPU of 132 multiprocessors, so many blocks of each at once. What parts cost, in steps of a
+// tile's depth: the launch that adds them, and their way through memory if each block of a wave has
+// one. Estimated from peak rates, and the same on every GPU: no result depends on which one it is.
 struct GpuWave {
-    int blocks, launch_steps, memory_steps;
+    int launch_steps, memory_steps;
 
-    int tiles() const {
+    static int tiles(int resident) {
 #ifndef ALEXNET_RAW_CUDA
         if (cuda_on_cpu::execution().wave) return cuda_on_cpu::execution().wave;
 #endif
-        return blocks;
+        return 132 * resident;
     }
-    int parts(int tiles, int steps) const {
-        const int wave = this->tiles();
+    int parts(int last, int wave, int steps) const {
         int best = 1;
         float least = float(steps);
-        for (int p = 2; p <= smaller(steps, 2 * wave / tiles); ++p) {
-            const float cost = float(ceil_div(tiles * p, wave) * ceil_div(steps, p) + launch_steps) +
-                               float(memory_steps) * float(tiles * p) / float(wave);
+        for (int p = 2; p <= smaller(steps, 2 * wave / last); ++p) {
+            const float cost = float(ceil_div(last * p, wave) * ceil_div(steps, p) + launch_steps) +
+                               float(memory_steps) * float(last * p) / float(wave);
             if (cost < least) best = p, least = cost;
         }
         return best;
     }
 };
-// Cores take turns: no waves, and parts only where there are not so many tiles.
+// Cores take turns: no waves, and parts only where there are few tiles.
 struct CpuWave {
     int blocks;
 
-    int tiles() const { return 1 << 30; }
-    int parts(int tiles, int steps) const { return larger(1, smaller(steps, blocks / tiles)); }
+    static int tiles(int) { return 1 << 30; }
+    int parts(int last, int, int steps) const { return larger(1, smaller(steps, blocks / last)); }
 };
 
 struct ForGpu {
@@ -79,7 +79,7 @@ struct ForGpu {
     static constexpr int items = 4;      // lane groups of one thread in an elementwise kernel
     static constexpr int run = 1;        // neighbouring lane groups of one thread in lrn and pool
     static constexpr int pixels = 1;     // pixels of one thread in pool
-    static constexpr GpuWave wave = {264, 1, 4};  // two blocks of a multiprocessor
+    static constexpr GpuWave wave = {1, 4};
     static int least_blocks() { return 1; }  // make a product's tiles narrower until there are as many
     // lrn_pool.cu: outputs of a thread's tile along each axis; threads, which hold it in registers.
     static constexpr int lrn_pool_tile = 2, lrn_pool_threads = 128;

@@ -32,6 +32,7 @@ struct WgmmaTile {
     // What product_of needs to know.
     static constexpr bool in_registers = true;
     static constexpr int L = 1, pass_columns = BN;
+    static constexpr int resident = 2 * shared_bytes <= 227 << 10 ? 2 : 1;  // of a multiprocessor
     static_assert(BK % kProductDepth == 0 && size_a % 512 == 0 && size_b % 512 == 0, "whole units");
 };
 

@@ -199,9 +199,12 @@ void with_instance(const ConvSize& s, int rows, const Use& use) {
     const bool filters = s.aligned && s.group_filters() % kRun == 0,
                images = s.aligned && s.images % kRun == 0;
     auto with_precision = [&](auto precision) {
-        if (filters && images)
-            return with_tile<E>(rows, [&](auto tile) { use(precision, tile, runs, runs); });
-        use(precision, Tile(), singles, singles);
+        if (!filters || !images)
+            use(precision, Tile(), singles, singles);
+        else if constexpr (std::is_same_v<decltype(precision), RoundedBf16>)
+            use(precision, Tile(), runs, runs);  // where a layer cannot store bfloat16: seldom
+        else
+            with_tile<E>(rows, [&](auto tile) { use(precision, tile, runs, runs); });
     };
     if constexpr (std::is_same_v<E, bf16>)
         with_precision(Bf16());
@@ -217,7 +220,7 @@ LaunchShape mma_shape(dim3 grid) {
 }
 
 struct ForTensorCores : ForGpu {
-    static constexpr GpuWave wave = {264, 6, 22};
+    static constexpr GpuWave wave = {6, 22};
 };
 
 }  // namespace

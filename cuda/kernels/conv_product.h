@@ -24,9 +24,10 @@ Product product_of(int rows, int columns, int depth, int groups, bool are_pixels
     const int narrowed = ceil_div(ceil_div(columns, larger(1, least)), pass) * pass;
     const int tile_columns = are_pixels ? smaller(narrowed, Tile::BN) : Tile::BN;
     const int tiles = row_tiles * ceil_div(columns, tile_columns);
-    const int last = ceil_div(int(index_t(tiles) * groups % T::wave.tiles()), groups);
+    const int wave = T::wave.tiles(Tile::resident);
+    const int last = ceil_div(int(index_t(tiles) * groups % wave), groups);
     const int steps = larger(1, ceil_div(depth, Tile::BK));
-    const int wanted = last ? T::wave.parts(last * groups, steps) : 1;
+    const int wanted = last ? T::wave.parts(last * groups, wave, steps) : 1;
     const int part_depth = ceil_div(steps, wanted) * Tile::BK;
     const int parts = larger(1, ceil_div(depth, part_depth));
     const int whole_tiles = parts == 1 ? tiles : tiles - last;

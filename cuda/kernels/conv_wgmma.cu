@@ -197,7 +197,7 @@ TensorMap map_of_weights(const bf16* data, const ConvSize& s, int box_channels) 
 }
 
 struct ForWarpgroups : ForGpu {
-    static constexpr GpuWave wave = {132, 3, 11};  // one block of a multiprocessor
+    static constexpr GpuWave wave = {3, 11};
 };
 
 // Calls use(tile) with the first of the tiles that pads rows x columns nearly as little as the best.
