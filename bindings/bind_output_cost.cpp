@@ -5,7 +5,7 @@
 
 namespace {
 
-OutputCost kind_argument(const std::string& name) {
+OutputCost output_cost_argument(const std::string& name) {
     static const std::map<std::string, OutputCost> kinds = {{"crossent", OutputCost::crossent},
                                                             {"crossent2", OutputCost::crossent2},
                                                             {"rflickr", OutputCost::rflickr},
@@ -54,7 +54,7 @@ void bind_output_cost(py::module_& m) {
             const auto loss = output(loss_, "loss", {1}), out = input(out_, "out", {2});
             check_shape(loss, {out.shape[1]}, "one number for each column of out");
             check_no_overlap(loss, {&out});
-            const OutputCost kind = kind_argument(kind_);
+            const OutputCost kind = output_cost_argument(kind_);
             const float* targets = targets_argument(targets_, out, kind, loss);
             run({&loss, &out}, stream, [&](Stream s) {
                 output_cost_forward(loss.f32(), targets, out.f32(), out.dim(0), out.dim(1), kind, s);
@@ -70,7 +70,7 @@ void bind_output_cost(py::module_& m) {
             const auto dout = output(dout_, "dout", {2}), out = input(out_, "out", {2});
             check_same_shape(dout, out);
             check_same_or_apart(dout, out);
-            const OutputCost kind = kind_argument(kind_);
+            const OutputCost kind = output_cost_argument(kind_);
             const float* targets = targets_argument(targets_, out, kind, dout);
             run({&dout, &out}, stream, [&](Stream s) {
                 output_cost_backward(dout.f32(), targets, out.f32(), out.dim(0), out.dim(1), kind,

@@ -3,7 +3,7 @@
 
 namespace {
 
-PoolKind kind_argument(const std::string& kind) {
+PoolKind pool_kind_argument(const std::string& kind) {
     check_setting(kind == "max" || kind == "maxabs" || kind == "avg",
                   "kind must be max, maxabs or avg, got '" + kind + "'");
     return kind == "max" ? PoolKind::max : kind == "maxabs" ? PoolKind::maxabs : PoolKind::avg;
@@ -20,7 +20,7 @@ void bind_pool(py::module_& m) {
             check_same_dtype({&out, &inp});
             const PoolSizes sizes = pool_sizes_argument(out, inp, size, stride, start);
             check_no_overlap(out, {&inp});
-            const PoolKind kind = kind_argument(kind_);
+            const PoolKind kind = pool_kind_argument(kind_);
             const Neuron neuron = fused_neuron_argument(neuron_);
             with_storage(out, [&](auto stored) {
                 using S = decltype(stored);
@@ -45,7 +45,7 @@ void bind_pool(py::module_& m) {
             check_same_shape(dout, out);
             const PoolSizes sizes = pool_sizes_argument(out, inp, size, stride, start);
             check_no_overlap(dinp, {&dout, &inp, &out});
-            const PoolKind kind = kind_argument(kind_);
+            const PoolKind kind = pool_kind_argument(kind_);
             const Neuron neuron = fused_neuron_argument(neuron_);
             check_setting(neuron.kind != NeuronKind::tanh,
                           "pool_backward handles the neurons ident and relu: run others as a pass of "

@@ -104,7 +104,7 @@ void bind_execution(py::module_& m) {
 PYBIND11_MODULE(MODULE, m) {
     check_cpu();
     m.doc() = "Kernels of alexnet-raw; call them through alexnet_raw.ops.";
-    py::register_exception<KernelError>(m, "KernelError", PyExc_RuntimeError);
+    py::register_local_exception<KernelError>(m, "KernelError", PyExc_RuntimeError);
     m.def("build_info", &build_info);
     m.def("device_count", &device_count);
 #ifndef ALEXNET_RAW_CUDA

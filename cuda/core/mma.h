@@ -17,6 +17,14 @@
 #include "bf16.h"
 #include "platform.h"
 
+// Whether what is compiled can have them: not for older GPUs, where kernels that need them are empty
+// and never launched (LaunchShape::capability).
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+constexpr bool kHasMma = false;
+#else
+constexpr bool kHasMma = true;
+#endif
+
 struct Lane {
     int g, t;
 
@@ -129,7 +137,6 @@ struct Bf16 {
 template <class Precision, int kM, int kN>
 __device__ __forceinline__ void multiply_add(float (&c)[kM][kN][2][4], const uint32_t (&a)[kM][4],
                                              const uint32_t (&b)[kN][4]) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 #define MMA_SYNC(kind, c, a)                                                        \
     asm volatile("mma.sync.aligned." kind                                           \
                  " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};" \
@@ -144,9 +151,6 @@ __device__ __forceinline__ void multiply_add(float (&c)[kM][kN][2][4], const uin
             MMA_SYNC("m16n8k16.row.col.f32.bf16.bf16.f32", sums, a[i]);
     }
 #undef MMA_SYNC
-#else
-    __trap();  // never launched: LaunchShape::capability
-#endif
 }
 #else
 template <class Precision, int kM, int kN>

@@ -56,68 +56,72 @@ struct MmaTile {
 // They are neighbours of a row or, if kByColumns, of a column; so are those of neighbouring threads.
 template <class Precision, class Tile, class A, class B, bool kByColumns, int kRun, class LoadA,
           class LoadB, class Finish>
-__device__ __forceinline__ void mma_loop(int k_begin, int k_end, const LoadA& load_a,
-                                         const LoadB& load_b, const Finish& finish) {
-    using E = typename Precision::Element;
-    static_assert(Tile::BK % Precision::depth == 0, "whole products");
-    E* stages = dynamic_shared<E>();
-    auto tile_a = [&](int stage) { return stages + stage * (A::size + B::size); };
-    auto tile_b = [&](int stage) { return tile_a(stage) + A::size; };
-    auto load = [&](int stage, int k) {
-        if (k < k_end) {
-            load_a(tile_a(stage), k);
-            load_b(tile_b(stage), k);
-        }
-        commit_copies();
-    };
-    const int warp = int(threadIdx.x) / warpSize;
-    const int m0 = warp / Tile::warps_n * Tile::WM, n0 = warp % Tile::warps_n * Tile::WN;
+__device__ __forceinline__ void mma_loop([[maybe_unused]] int k_begin, [[maybe_unused]] int k_end,
+                                         [[maybe_unused]] const LoadA& load_a,
+                                         [[maybe_unused]] const LoadB& load_b,
+                                         [[maybe_unused]] const Finish& finish) {
+    if constexpr (kHasMma) {
+        using E = typename Precision::Element;
+        static_assert(Tile::BK % Precision::depth == 0, "whole products");
+        E* stages = dynamic_shared<E>();
+        auto tile_a = [&](int stage) { return stages + stage * (A::size + B::size); };
+        auto tile_b = [&](int stage) { return tile_a(stage) + A::size; };
+        auto load = [&](int stage, int k) {
+            if (k < k_end) {
+                load_a(tile_a(stage), k);
+                load_b(tile_b(stage), k);
+            }
+            commit_copies();
+        };
+        const int warp = int(threadIdx.x) / warpSize;
+        const int m0 = warp / Tile::warps_n * Tile::WM, n0 = warp % Tile::warps_n * Tile::WN;
 
-    float sums[Tile::fragments_m][Tile::fragments_n][2][4] = {};
-    for (int s = 0; s < Tile::stages - 1; ++s) load(s, k_begin + s * Tile::BK);
-    int stage = 0;
-    for (int k = k_begin; k < k_end; k += Tile::BK) {
-        wait_for_copies<Tile::stages - 2>();
-        __syncthreads();  // this stage is filled, and all have read the one that is filled next
-        const int ahead = (stage + Tile::stages - 1) % Tile::stages;
-        load(ahead, k + (Tile::stages - 1) * Tile::BK);
-        const E *a = tile_a(stage), *b = tile_b(stage);
-        UNROLL_ON_GPU for (int kk = 0; kk < Tile::BK; kk += Precision::depth) {
-            uint32_t af[Tile::fragments_m][4], bf[Tile::fragments_n][4];
+        float sums[Tile::fragments_m][Tile::fragments_n][2][4] = {};
+        for (int s = 0; s < Tile::stages - 1; ++s) load(s, k_begin + s * Tile::BK);
+        int stage = 0;
+        for (int k = k_begin; k < k_end; k += Tile::BK) {
+            wait_for_copies<Tile::stages - 2>();
+            __syncthreads();  // this stage is filled, and all have read the one that is filled next
+            const int ahead = (stage + Tile::stages - 1) % Tile::stages;
+            load(ahead, k + (Tile::stages - 1) * Tile::BK);
+            const E *a = tile_a(stage), *b = tile_b(stage);
+            UNROLL_ON_GPU for (int kk = 0; kk < Tile::BK; kk += Precision::depth) {
+                uint32_t af[Tile::fragments_m][4], bf[Tile::fragments_n][4];
+                UNROLL_ON_GPU for (int j = 0; j < Tile::fragments_n; ++j)
+                    Precision::template read<B>(bf[j], b, n0 + j * 16, kk);
+                UNROLL_ON_GPU for (int i = 0; i < Tile::fragments_m; ++i)
+                    Precision::template read<A>(af[i], a, m0 + i * 16, kk);
+                multiply_add<Precision>(sums, af, bf);
+            }
+            stage = (stage + 1) % Tile::stages;
+        }
+
+        // Through shared memory, 16 rows of each warp at a time: from lanes' places to memory's order.
+        constexpr int kRows = 16 * Tile::warps_m, kPitch = Tile::BN + 4;
+        static_assert(
+            kRows * kPitch * int(sizeof(float)) <= Tile::stages * (A::size + B::size) * int(sizeof(E)),
+            "the stages' memory");
+        float* shared = dynamic_shared<float>();
+        const Lane lane;
+        UNROLL_ON_GPU for (int i = 0; i < Tile::fragments_m; ++i) {
+            __syncthreads();  // all have read what lies there
             UNROLL_ON_GPU for (int j = 0; j < Tile::fragments_n; ++j)
-                Precision::template read<B>(bf[j], b, n0 + j * 16, kk);
-            UNROLL_ON_GPU for (int i = 0; i < Tile::fragments_m; ++i)
-                Precision::template read<A>(af[i], a, m0 + i * 16, kk);
-            multiply_add<Precision>(sums, af, bf);
-        }
-        stage = (stage + 1) % Tile::stages;
-    }
-
-    // Through shared memory, 16 rows of each warp at a time: from lanes' places to memory's order.
-    constexpr int kRows = 16 * Tile::warps_m, kPitch = Tile::BN + 4;
-    static_assert(
-        kRows * kPitch * int(sizeof(float)) <= Tile::stages * (A::size + B::size) * int(sizeof(E)),
-        "the stages' memory");
-    float* shared = dynamic_shared<float>();
-    const Lane lane;
-    UNROLL_ON_GPU for (int i = 0; i < Tile::fragments_m; ++i) {
-        __syncthreads();  // all have read what lies there
-        UNROLL_ON_GPU for (int j = 0; j < Tile::fragments_n; ++j)
-            UNROLL_ON_GPU for (int r = 0; r < 8; ++r)
-                shared[(m0 / Tile::WM * 16 + lane.g + r / 2 % 2 * 8) * kPitch + n0 + j * 16 +
-                       r / 4 * 8 + 2 * lane.t + r % 2] = sums[i][j][r / 4][r % 4];
-        __syncthreads();
-        for (int e = int(threadIdx.x); e < kRows * Tile::BN / kRun; e += Tile::threads) {
-            constexpr int kRuns = (kByColumns ? kRows : Tile::BN) / kRun;
-            const int along = e % kRuns * kRun, across = e / kRuns;
-            const int row = kByColumns ? along : across, column = kByColumns ? across : along;
-            const float* from = shared + row * kPitch + column;
-            Run<float, kRun> run;
-            if constexpr (kByColumns)
-                UNROLL for (int x = 0; x < kRun; ++x) run.v[x] = from[x * kPitch];
-            else
-                run = load_run<kRun>(from);
-            finish(row / 16 * Tile::WM + i * 16 + row % 16, column, run);
+                UNROLL_ON_GPU for (int r = 0; r < 8; ++r)
+                    shared[(m0 / Tile::WM * 16 + lane.g + r / 2 % 2 * 8) * kPitch + n0 + j * 16 +
+                           r / 4 * 8 + 2 * lane.t + r % 2] = sums[i][j][r / 4][r % 4];
+            __syncthreads();
+            for (int e = int(threadIdx.x); e < kRows * Tile::BN / kRun; e += Tile::threads) {
+                constexpr int kRuns = (kByColumns ? kRows : Tile::BN) / kRun;
+                const int along = e % kRuns * kRun, across = e / kRuns;
+                const int row = kByColumns ? along : across, column = kByColumns ? across : along;
+                const float* from = shared + row * kPitch + column;
+                Run<float, kRun> run;
+                if constexpr (kByColumns)
+                    UNROLL for (int x = 0; x < kRun; ++x) run.v[x] = from[x * kPitch];
+                else
+                    run = load_run<kRun>(from);
+                finish(row / 16 * Tile::WM + i * 16 + row % 16, column, run);
+            }
         }
     }
 }
