@@ -127,16 +127,41 @@ def test_warps(emulate, rng, order):
 
 
 @pytest.mark.parametrize("order", [0, 1, 2])
-@pytest.mark.parametrize("kernel", ["reverse", "shift", "shift_in_warp", "dynamic_shared"])
+@pytest.mark.parametrize(
+    "kernel", ["reverse", "shift", "shift_of_halves", "shift_in_warp", "dynamic_shared"]
+)
 def test_nothing_is_reported_without_a_mistake(emulate, rng, kernel, order):
     words = rng.integers(0, 1 << 32, 128).astype(np.uint32)
     want = {
         "reverse": words.reshape(2, 64)[:, ::-1].ravel(),
         "shift": np.roll(words[:64], -1),
+        "shift_of_halves": np.roll(words[:64] & 0xFFFF, -1),
         "shift_in_warp": np.roll(words[:32], -1),
         "dynamic_shared": np.roll(words[:64], -1),
     }
     np.testing.assert_array_equal(emulate.computed(kernel, words, order), want[kernel])
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+@pytest.mark.parametrize("part", ["halves", "bytes"])
+@pytest.mark.parametrize("neighbour", ["threads", "blocks"])
+def test_neighbours_in_a_word_are_no_race(emulate, rng, part, neighbour, order):
+    words = rng.integers(0, 1 << 32, 64).astype(np.uint32)
+    got = emulate.computed(f"{part}_of_{neighbour}", words, order)
+    dtype = {"halves": np.uint16, "bytes": np.uint8}[part]
+    np.testing.assert_array_equal(got.view(dtype), (words.view(dtype) + dtype(1)) * dtype(2))
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_words_and_their_halves_are_ordered_by_barriers(emulate, rng, order):
+    words = rng.integers(0, 1 << 32, 32).astype(np.uint32)
+    halves = np.arange(64, dtype=np.uint16).view(np.uint32)
+    for kernel, want in (
+        ("halves_then_words", halves),
+        ("words_read_then_halves", words),
+        ("words_written_then_halves", np.full(32, 7)),
+    ):
+        np.testing.assert_array_equal(emulate.computed(kernel, words, order), want, err_msg=kernel)
 
 
 # ---- what it reports
@@ -146,6 +171,7 @@ def test_nothing_is_reported_without_a_mistake(emulate, rng, kernel, order):
     ("kernel", "kind"),
     [
         ("shift_without_barrier", "shared race"),
+        ("shift_of_halves_without_barrier", "shared race"),
         ("shift_in_warp_without_barrier", "shared race"),
         ("reverse_without_wait", "copy under way"),
         ("reverse_without_barrier", "shared race"),
@@ -155,6 +181,11 @@ def test_nothing_is_reported_without_a_mistake(emulate, rng, kernel, order):
         ("beside_global", "global out of bounds"),
         ("uninitialised", "uninitialised global read"),
         ("blocks_race", "global race"),
+        ("pairs_of_halves", "global race"),
+        ("pairs_of_bytes", "global race"),
+        ("halves_then_words_without_barrier", "global race"),
+        ("words_read_then_halves_without_barrier", "global race"),
+        ("words_written_then_halves_without_barrier", "global race"),
         ("misaligned", "misaligned"),
         ("too_little_shared", "shared out of bounds"),
     ],
