@@ -6,6 +6,8 @@ emulator needs no GPU), or without the sources beside the tests.
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -217,3 +219,54 @@ def test_a_wrong_product_is_reported(emulate, rng, kernel, report):
 def test_a_launch_over_the_limits_is_refused(emulate, kernel, error):
     done = subprocess.run([str(emulate.program), kernel], input=b"", capture_output=True, timeout=60)
     assert done.returncode == 1 and done.stderr.decode().strip() == error
+
+
+# ---- how it is built
+
+
+def test_kernels_without_a_name_of_their_own_are_found(tmp_path):
+    """nvcc numbers an anonymous namespace by its process where the source exports templates alone."""
+    import emulate_cuda
+
+    kernel, main = tmp_path / "kernel.cu", tmp_path / "main.cpp"
+    kernel.write_text("""
+        namespace {
+        template <class T>
+        __global__ void set(T* out) {
+            *out = T(7);
+        }
+        }
+        template <class T>
+        int launch() {
+            T *out, value = 0;
+            cudaMalloc(&out, sizeof value);
+            set<<<1, 1>>>(out);
+            cudaMemcpy(&value, out, sizeof value, cudaMemcpyDeviceToHost);
+            return int(value);
+        }
+        template int launch<unsigned>();
+    """)
+    main.write_text("template <class T> int launch(); int main() { return launch<unsigned>(); }")
+    emulation = emulate_cuda.Emulation(tmp_path, "80")
+    wanted = [*emulation.emulated([kernel]), (main, "main", emulation.host_compiler())]
+    objects = emulation.compile(wanted, os.cpu_count() or 1)
+    emulate_cuda.run("g++", "-o", tmp_path / "program", *objects)
+    assert subprocess.run([tmp_path / "program"], timeout=60).returncode == 7
+
+
+def test_a_reduced_module_has_what_its_kernels_use(tmp_path):
+    import emulate_cuda
+
+    emulation = emulate_cuda.Emulation(tmp_path, "80")
+    emulation.copy_sources()
+    with pytest.raises(SystemExit, match="no kernels: convolution; there are add, "):
+        emulation.keep_kernels(["convolution"])
+    emulation.keep_kernels(["lrn_pool", "sgd"])
+    assert {"lrn_pool", "sgd", "lrn", "pool"} <= (kernels := {k.stem for k in emulation.kernels()})
+    assert not kernels & {"conv", "conv_mma", "dropout"}
+    bindings = tmp_path / "tree" / "bindings"
+    calls = re.findall(r"^    bind_(\w+)\(m\);", (bindings / "module.cpp").read_text(), re.MULTILINE)
+    files = {path.stem.removeprefix("bind_") for path in bindings.glob("bind_*.cpp")}
+    assert set(calls) == files - {"pictures"} == kernels
+    tests = emulate_cuda.test_arguments(emulation.kernels(), None, [])
+    assert "tests/test_lrn_pool.py" in tests and "tests/test_fc.py" not in tests
