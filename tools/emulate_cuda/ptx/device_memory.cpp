@@ -104,17 +104,20 @@ void check_race(Thread& t, Record& record, u64 address, int site, Use use) {
 
 // Checks an access to the bytes from `begin` to `end` against the `index`-th record of a size and, if
 // it is divided or only a part of it is used, against those of its parts.
-void check_races(Thread& t, u32 size, u64 index, u64 begin, u64 end, int site, Use use) {
-    Arena& a = arena();
+template <u32 size>
+void check_races(Thread& t, Arena& a, u64 index, u64 begin, u64 end, int site, Use use) {
+    constexpr u64 bytes = kLargest >> size, half = bytes / 2;
     Record& record = a.records[size][index];
-    const u64 bytes = kLargest >> size, first = index * bytes;
-    if (first >= end || first + bytes <= begin) return;
-    const bool whole = begin <= first && first + bytes <= end;
-    if (whole && !record.divided) return check_race(t, record, u64(a.memory) + first, site, use);
-    Record* parts = a.records[size + 1];
-    if (!record.divided) parts[2 * index] = parts[2 * index + 1] = record;
-    record.divided = true;
-    for (u64 part : {2 * index, 2 * index + 1}) check_races(t, size + 1, part, begin, end, site, use);
+    const u64 first = index * bytes;
+    if (!record.divided && begin <= first && first + bytes <= end)
+        return check_race(t, record, u64(a.memory) + first, site, use);
+    if constexpr (half > 0) {
+        Record* parts = a.records[size + 1] + 2 * index;
+        if (!record.divided) parts[0] = parts[1] = record;
+        record.divided = true;
+        if (begin < first + half) check_races<size + 1>(t, a, 2 * index, begin, end, site, use);
+        if (end > first + half) check_races<size + 1>(t, a, 2 * index + 1, begin, end, site, use);
+    }
 }
 
 }  // namespace
@@ -149,7 +152,7 @@ u8* global_at(Thread& t, u64 address, u32 bytes, int site, Use use) {
     }
     if (use != Use::read) memset(a.states + offset, kWritten, bytes);
     for (u64 word = offset / kLargest; word * kLargest < offset + bytes; ++word)
-        check_races(t, 0, word, offset, offset + bytes, site, use);
+        check_races<0>(t, a, word, offset, offset + bytes, site, use);
     return reinterpret_cast<u8*>(address);
 }
 
