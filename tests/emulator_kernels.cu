@@ -308,6 +308,15 @@ __global__ void warps(const uint32_t* in, uint32_t* out) {
     own[5] = uint32_t(__all_sync(all, x < 1000)) + uint32_t(__any_sync(all, x == 1)) * 2;
 }
 
+// The bytes of static shared memory of two kernels, as the runtime tells.
+void static_shared(const uint32_t*, uint32_t* out, const uint32_t*) {
+    cudaFuncAttributes with = {}, without = {};
+    cudaFuncGetAttributes(&with, shift<true, uint16_t>);
+    cudaFuncGetAttributes(&without, dynamic_shared);
+    const uint32_t bytes[] = {uint32_t(with.sharedSizeBytes), uint32_t(without.sharedSizeBytes)};
+    cudaMemcpy(out, bytes, sizeof bytes, cudaMemcpyHostToDevice);
+}
+
 Case of(const char* name, void (*kernel)(const uint32_t*, uint32_t*), unsigned blocks, unsigned threads,
         unsigned words, size_t shared_bytes = 0) {
     return {name, words, [=](const uint32_t* in, uint32_t* out, const uint32_t*) {
@@ -344,6 +353,7 @@ const std::vector<Case> kCases = {
     of("words_read_then_halves_without_barrier", words_then_halves<false, true>, 1, 64, 32),
     of("words_written_then_halves", words_then_halves<true, false>, 1, 64, 32),
     of("words_written_then_halves_without_barrier", words_then_halves<false, false>, 1, 64, 32),
+    {"static_shared", 2, static_shared},
     of("shift", shift<true>, 1, 64, 64),
     of("shift_of_halves", shift<true, uint16_t>, 1, 64, 64),
     of("shift_of_halves_without_barrier", shift<false, uint16_t>, 1, 64, 64),

@@ -166,6 +166,10 @@ def test_words_and_their_halves_are_ordered_by_barriers(emulate, rng, order):
         np.testing.assert_array_equal(emulate.computed(kernel, words, order), want, err_msg=kernel)
 
 
+def test_static_shared_memory_is_what_a_kernel_declares(emulate):
+    np.testing.assert_array_equal(emulate.computed("static_shared", np.zeros(1, np.uint32)), [128, 0])
+
+
 # ---- what it reports
 
 
