@@ -436,6 +436,41 @@ __global__ void rounds(const uint32_t* in, uint32_t* out) {
     out[t] = sum;
 }
 
+// Waits for a phase that takes two arrivals, of which one never comes: by a blocking test or by one
+// that returns at once, at the second of two mbarriers. The other warp has finished or waits elsewhere.
+template <bool blocking, bool others_finish>
+__global__ void nobody_arrives(const uint32_t*, uint32_t*) {
+    __shared__ uint64_t barriers[2];
+    if (threadIdx.x == 0)
+        for (uint64_t& own : barriers) mbarrier_init(own, 2);
+    __syncthreads();
+    if (threadIdx.x == 0) mbarrier_arrive(barriers[1]);
+    if (threadIdx.x >= 32) {
+        if (others_finish) return;
+    } else if (blocking) {
+        mbarrier_wait(barriers[1], 0);
+    } else {
+        asm volatile(
+            "{\n.reg .pred done;\nagain:\n"
+            "mbarrier.test_wait.parity.shared::cta.b64 done, [%0], 0;\n"
+            "@!done bra again;\n}" ::"r"(shared_address(&barriers[1]))
+            : "memory");
+    }
+    __syncthreads();
+}
+
+// The same for bytes that nobody copies, in dynamic shared memory.
+__global__ void nobody_copies(const uint32_t*, uint32_t*) {
+    extern __shared__ uint64_t barriers_of_launch[];
+    uint64_t& own = barriers_of_launch[3];
+    if (threadIdx.x == 0) {
+        mbarrier_init(own, 1);
+        mbarrier_arrive_expect(own, 256);
+    }
+    __syncthreads();
+    mbarrier_wait(own, 0);
+}
+
 __global__ void too_many_arrivals(const uint32_t*, uint32_t*) {
     __shared__ uint64_t mbarrier;
     if (threadIdx.x == 0) mbarrier_init(mbarrier, 2);
@@ -483,10 +518,10 @@ __global__ void __launch_bounds__(384) registers(const uint32_t* in, uint32_t* o
     asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 }
 
-Case of(const char* name, void (*kernel)(const uint32_t*, uint32_t*), unsigned threads,
-        unsigned words) {
+Case of(const char* name, void (*kernel)(const uint32_t*, uint32_t*), unsigned threads, unsigned words,
+        size_t shared_bytes = 0) {
     return {name, words, [=](const uint32_t* in, uint32_t* out, const uint32_t*) {
-                kernel<<<1, threads>>>(in, out);
+                kernel<<<1, threads, shared_bytes>>>(in, out);
             }};
 }
 
@@ -524,6 +559,10 @@ const std::vector<Case> kCases = {
     of("bulk_without_any_wait", bulk<no_wait_at_all>, 256, 256),
     of("bulk_unwaited", bulk<unwaited_copy>, 256, 256),
     of("rounds", rounds, 64, 64),
+    of("nobody_arrives", nobody_arrives<true, false>, 64, 64),
+    of("nobody_arrives_of_others", nobody_arrives<true, true>, 64, 64),
+    of("nobody_arrives_at_tests", nobody_arrives<false, false>, 64, 64),
+    of("nobody_copies", nobody_copies, 32, 32, 32),
     of("too_many_arrivals", too_many_arrivals, 32, 32),
     of("not_initialised", not_initialised, 32, 32),
     of("named_barriers", named_barriers<true>, 64, 96),

@@ -181,12 +181,48 @@ __global__ void reverse(const uint32_t* in, uint32_t* out) {
     out[64 + t] = stages[1][63 - t];
 }
 
+// ---- parts of words
+
+// Every thread reads and writes elements of its own, beside those of other threads or blocks.
+template <class T>
+__global__ void neighbours(const uint32_t* in, uint32_t* out) {
+    const T* from = reinterpret_cast<const T*>(in);
+    volatile T* to = reinterpret_cast<T*>(out);
+    const unsigned i = threadIdx.x * gridDim.x + blockIdx.x;
+    to[i] = T(from[i] + 1);
+    to[i] = T(to[i] * 2);
+}
+
+// Two threads store each element.
+template <class T>
+__global__ void pairs(const uint32_t* in, uint32_t* out) {
+    reinterpret_cast<T*>(out)[threadIdx.x / 2] = T(in[threadIdx.x / 2]);  // reported: global race
+}
+
+// Threads store halves of words that others use as a whole, before that or after it.
+template <bool barrier>
+__global__ void halves_then_words(const uint32_t* in, uint32_t* out) {
+    uint32_t* words = const_cast<uint32_t*>(in);
+    reinterpret_cast<uint16_t*>(words)[threadIdx.x] = uint16_t(threadIdx.x);
+    if (barrier) __syncthreads();
+    if (threadIdx.x % 2) out[threadIdx.x / 2] = words[threadIdx.x / 2];  // reported: global race
+}
+
+template <bool barrier, bool reads>
+__global__ void words_then_halves(const uint32_t* in, uint32_t* out) {
+    uint32_t* words = const_cast<uint32_t*>(in);
+    if (threadIdx.x < 32 && reads) out[threadIdx.x] = words[threadIdx.x];
+    if (threadIdx.x < 32 && !reads) out[threadIdx.x] = words[threadIdx.x] = 7;
+    if (barrier) __syncthreads();
+    reinterpret_cast<uint16_t*>(words)[threadIdx.x] = 0;  // reported: global race
+}
+
 // ---- other mistakes
 
-template <bool barrier>
+template <bool barrier, class T = uint32_t>
 __global__ void shift(const uint32_t* in, uint32_t* out) {
-    __shared__ uint32_t words[64];
-    words[threadIdx.x] = in[threadIdx.x];
+    __shared__ T words[64];
+    words[threadIdx.x] = T(in[threadIdx.x]);
     if (barrier) __syncthreads();
     out[threadIdx.x] = words[(threadIdx.x + 1) % 64];  // reported: shared race
 }
@@ -272,6 +308,15 @@ __global__ void warps(const uint32_t* in, uint32_t* out) {
     own[5] = uint32_t(__all_sync(all, x < 1000)) + uint32_t(__any_sync(all, x == 1)) * 2;
 }
 
+// The bytes of static shared memory of two kernels, as the runtime tells.
+void static_shared(const uint32_t*, uint32_t* out, const uint32_t*) {
+    cudaFuncAttributes with = {}, without = {};
+    cudaFuncGetAttributes(&with, shift<true, uint16_t>);
+    cudaFuncGetAttributes(&without, dynamic_shared);
+    const uint32_t bytes[] = {uint32_t(with.sharedSizeBytes), uint32_t(without.sharedSizeBytes)};
+    cudaMemcpy(out, bytes, sizeof bytes, cudaMemcpyHostToDevice);
+}
+
 Case of(const char* name, void (*kernel)(const uint32_t*, uint32_t*), unsigned blocks, unsigned threads,
         unsigned words, size_t shared_bytes = 0) {
     return {name, words, [=](const uint32_t* in, uint32_t* out, const uint32_t*) {
@@ -296,7 +341,22 @@ const std::vector<Case> kCases = {
     of("reverse_without_wait", reverse<no_wait>, 1, 64, 128),
     of("reverse_without_barrier", reverse<no_barrier>, 1, 64, 128),
     of("reverse_of_the_wrong_group", reverse<wrong_group>, 1, 64, 128),
+    of("halves_of_threads", neighbours<uint16_t>, 1, 128, 64),
+    of("halves_of_blocks", neighbours<uint16_t>, 2, 64, 64),
+    of("bytes_of_threads", neighbours<uint8_t>, 1, 256, 64),
+    of("bytes_of_blocks", neighbours<uint8_t>, 4, 64, 64),
+    of("pairs_of_halves", pairs<uint16_t>, 1, 64, 16),
+    of("pairs_of_bytes", pairs<uint8_t>, 1, 64, 8),
+    of("halves_then_words", halves_then_words<true>, 1, 64, 32),
+    of("halves_then_words_without_barrier", halves_then_words<false>, 1, 64, 32),
+    of("words_read_then_halves", words_then_halves<true, true>, 1, 64, 32),
+    of("words_read_then_halves_without_barrier", words_then_halves<false, true>, 1, 64, 32),
+    of("words_written_then_halves", words_then_halves<true, false>, 1, 64, 32),
+    of("words_written_then_halves_without_barrier", words_then_halves<false, false>, 1, 64, 32),
+    {"static_shared", 2, static_shared},
     of("shift", shift<true>, 1, 64, 64),
+    of("shift_of_halves", shift<true, uint16_t>, 1, 64, 64),
+    of("shift_of_halves_without_barrier", shift<false, uint16_t>, 1, 64, 64),
     of("shift_without_barrier", shift<false>, 1, 64, 64),
     of("dynamic_shared", dynamic_shared, 1, 64, 64, 64 * 4),
     of("too_little_shared", dynamic_shared, 1, 64, 64, 60 * 4),

@@ -14,6 +14,7 @@
 #include "../cuda/core/divisor.h"
 #include "../cuda/core/lanes.h"
 #include "../cuda/core/launch.h"
+#include "../cuda/core/mbarrier.h"
 #include "../cuda/core/reduce.h"
 
 namespace {
@@ -46,6 +47,25 @@ __global__ void shift_kernel(float* out) {
     shared[t] = float(t);
     if (barrier) __syncthreads();
     out[t] = shared[t ? t - 1 : 0];
+}
+
+// Waits at the second of two mbarriers for a phase that takes `arrivals`, gets one and lacks bytes.
+__global__ void mbarrier_kernel(int arrivals, int bytes) {
+    Mbarrier* barriers = dynamic_shared<Mbarrier>();
+    if (threadIdx.x == 0) {
+        mbarrier_init(&barriers[1], arrivals);
+        mbarrier_arrive_expecting(&barriers[1], bytes);
+    }
+    __syncthreads();
+    if (threadIdx.x < 32) mbarrier_wait(&barriers[1], 0);
+}
+
+__global__ void two_arrivals_kernel() {
+    Mbarrier* barrier = dynamic_shared<Mbarrier>();
+    if (threadIdx.x) return;
+    mbarrier_init(barrier, 1);
+    mbarrier_arrive_expecting(barrier, 16);
+    mbarrier_arrive(barrier);
 }
 
 // ---- results
@@ -98,6 +118,11 @@ void print(const std::vector<float>& values) {
 void print(const std::vector<int>& values) {
     for (int v : values) std::printf("%d ", v);
     std::printf("\n");
+}
+
+void mbarrier(int arrivals, int bytes) {
+    launch_with_barriers<mbarrier_kernel>({1, kThreads, 16}, nullptr, arrivals, bytes);
+    std::printf("over\n");
 }
 
 template <bool barrier>
@@ -257,6 +282,11 @@ const std::map<std::string, std::function<void()>> kTests = {
          float out[16];
          launch_with_barriers<half_warp_kernel>({1, 32}, nullptr, +out);
      }},
+    {"mbarrier", [] { mbarrier(1, 0); }},
+    {"mbarrier_without_arrival", [] { mbarrier(3, 0); }},
+    {"mbarrier_without_copy", [] { mbarrier(1, 256); }},
+    {"mbarrier_of_too_many",
+     [] { launch_with_barriers<two_arrivals_kernel>({1, kThreads, 8}, nullptr); }},
     {"plain_barrier",
      [] { launch<shift_kernel<true>>({1, kThreads, kThreads * 4}, nullptr, (float*)nullptr); }},
     {"plain_shuffle", [] { launch<shuffle_kernel>({1, 32}, nullptr, (int*)nullptr, 1); }},

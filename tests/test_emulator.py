@@ -6,6 +6,8 @@ emulator needs no GPU), or without the sources beside the tests.
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -127,16 +129,45 @@ def test_warps(emulate, rng, order):
 
 
 @pytest.mark.parametrize("order", [0, 1, 2])
-@pytest.mark.parametrize("kernel", ["reverse", "shift", "shift_in_warp", "dynamic_shared"])
+@pytest.mark.parametrize(
+    "kernel", ["reverse", "shift", "shift_of_halves", "shift_in_warp", "dynamic_shared"]
+)
 def test_nothing_is_reported_without_a_mistake(emulate, rng, kernel, order):
     words = rng.integers(0, 1 << 32, 128).astype(np.uint32)
     want = {
         "reverse": words.reshape(2, 64)[:, ::-1].ravel(),
         "shift": np.roll(words[:64], -1),
+        "shift_of_halves": np.roll(words[:64] & 0xFFFF, -1),
         "shift_in_warp": np.roll(words[:32], -1),
         "dynamic_shared": np.roll(words[:64], -1),
     }
     np.testing.assert_array_equal(emulate.computed(kernel, words, order), want[kernel])
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+@pytest.mark.parametrize("part", ["halves", "bytes"])
+@pytest.mark.parametrize("neighbour", ["threads", "blocks"])
+def test_neighbours_in_a_word_are_no_race(emulate, rng, part, neighbour, order):
+    words = rng.integers(0, 1 << 32, 64).astype(np.uint32)
+    got = emulate.computed(f"{part}_of_{neighbour}", words, order)
+    dtype = {"halves": np.uint16, "bytes": np.uint8}[part]
+    np.testing.assert_array_equal(got.view(dtype), (words.view(dtype) + dtype(1)) * dtype(2))
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_words_and_their_halves_are_ordered_by_barriers(emulate, rng, order):
+    words = rng.integers(0, 1 << 32, 32).astype(np.uint32)
+    halves = np.arange(64, dtype=np.uint16).view(np.uint32)
+    for kernel, want in (
+        ("halves_then_words", halves),
+        ("words_read_then_halves", words),
+        ("words_written_then_halves", np.full(32, 7)),
+    ):
+        np.testing.assert_array_equal(emulate.computed(kernel, words, order), want, err_msg=kernel)
+
+
+def test_static_shared_memory_is_what_a_kernel_declares(emulate):
+    np.testing.assert_array_equal(emulate.computed("static_shared", np.zeros(1, np.uint32)), [128, 0])
 
 
 # ---- what it reports
@@ -146,6 +177,7 @@ def test_nothing_is_reported_without_a_mistake(emulate, rng, kernel, order):
     ("kernel", "kind"),
     [
         ("shift_without_barrier", "shared race"),
+        ("shift_of_halves_without_barrier", "shared race"),
         ("shift_in_warp_without_barrier", "shared race"),
         ("reverse_without_wait", "copy under way"),
         ("reverse_without_barrier", "shared race"),
@@ -155,6 +187,11 @@ def test_nothing_is_reported_without_a_mistake(emulate, rng, kernel, order):
         ("beside_global", "global out of bounds"),
         ("uninitialised", "uninitialised global read"),
         ("blocks_race", "global race"),
+        ("pairs_of_halves", "global race"),
+        ("pairs_of_bytes", "global race"),
+        ("halves_then_words_without_barrier", "global race"),
+        ("words_read_then_halves_without_barrier", "global race"),
+        ("words_written_then_halves_without_barrier", "global race"),
         ("misaligned", "misaligned"),
         ("too_little_shared", "shared out of bounds"),
     ],
@@ -186,3 +223,54 @@ def test_a_wrong_product_is_reported(emulate, rng, kernel, report):
 def test_a_launch_over_the_limits_is_refused(emulate, kernel, error):
     done = subprocess.run([str(emulate.program), kernel], input=b"", capture_output=True, timeout=60)
     assert done.returncode == 1 and done.stderr.decode().strip() == error
+
+
+# ---- how it is built
+
+
+def test_kernels_without_a_name_of_their_own_are_found(tmp_path):
+    """nvcc numbers an anonymous namespace by its process where the source exports templates alone."""
+    import emulate_cuda
+
+    kernel, main = tmp_path / "kernel.cu", tmp_path / "main.cpp"
+    kernel.write_text("""
+        namespace {
+        template <class T>
+        __global__ void set(T* out) {
+            *out = T(7);
+        }
+        }
+        template <class T>
+        int launch() {
+            T *out, value = 0;
+            cudaMalloc(&out, sizeof value);
+            set<<<1, 1>>>(out);
+            cudaMemcpy(&value, out, sizeof value, cudaMemcpyDeviceToHost);
+            return int(value);
+        }
+        template int launch<unsigned>();
+    """)
+    main.write_text("template <class T> int launch(); int main() { return launch<unsigned>(); }")
+    emulation = emulate_cuda.Emulation(tmp_path, "80")
+    wanted = [*emulation.emulated([kernel]), (main, "main", emulation.host_compiler())]
+    objects = emulation.compile(wanted, os.cpu_count() or 1)
+    emulate_cuda.run("g++", "-o", tmp_path / "program", *objects)
+    assert subprocess.run([tmp_path / "program"], timeout=60).returncode == 7
+
+
+def test_a_reduced_module_has_what_its_kernels_use(tmp_path):
+    import emulate_cuda
+
+    emulation = emulate_cuda.Emulation(tmp_path, "80")
+    emulation.copy_sources()
+    with pytest.raises(SystemExit, match="no kernels: convolution; there are add, "):
+        emulation.keep_kernels(["convolution"])
+    emulation.keep_kernels(["lrn_pool", "sgd"])
+    assert {"lrn_pool", "sgd", "lrn", "pool"} <= (kernels := {k.stem for k in emulation.kernels()})
+    assert not kernels & {"conv", "conv_mma", "dropout"}
+    bindings = tmp_path / "tree" / "bindings"
+    calls = re.findall(r"^    bind_(\w+)\(m\);", (bindings / "module.cpp").read_text(), re.MULTILINE)
+    files = {path.stem.removeprefix("bind_") for path in bindings.glob("bind_*.cpp")}
+    assert set(calls) == files - {"pictures"} == kernels
+    tests = emulate_cuda.test_arguments(emulation.kernels(), None, [])
+    assert "tests/test_lrn_pool.py" in tests and "tests/test_fc.py" not in tests

@@ -5,6 +5,8 @@ The kernels are in emulator_hopper_kernels.cu, which is compiled here. Skipped a
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -320,6 +322,34 @@ def test_nothing_is_reported_without_a_mistake(emulate, rng, kernel, order):
 @pytest.mark.parametrize("order", [0, 1])
 def test_a_mistake_is_reported_with_its_line(emulate, rng, kernel, kind, order):
     emulate.assert_reported(kernel, kind, rng.integers(0, 1000, 384).astype(np.uint32), order)
+
+
+NOBODY_ARRIVES = "lacks 1 of 2 arrivals, and expects 0 bytes of which 0 are under way: byte 8 of "
+NOBODY_COPIES = "lacks 0 of 1 arrivals, and expects 256 bytes of which 0 are under way: byte 24 of "
+
+
+@pytest.mark.parametrize(
+    ("case", "kernel", "lacking", "mbarriers"),
+    [
+        ("nobody_arrives", "nobody_arrives<true, false>", NOBODY_ARRIVES, r"\w+8barriers"),
+        ("nobody_arrives_of_others", "nobody_arrives<true, true>", NOBODY_ARRIVES, r"\w+8barriers"),
+        ("nobody_arrives_at_tests", "nobody_arrives<false, false>", NOBODY_ARRIVES, r"\w+8barriers"),
+        ("nobody_copies", "nobody_copies", NOBODY_COPIES, "dynamic shared memory"),
+    ],
+    ids=["arrivals", "others finish", "tests", "bytes"],
+)
+@pytest.mark.parametrize("order", [0, 1])
+def test_a_wait_for_ever_names_kernel_and_mbarrier(emulate, case, kernel, lacking, mbarriers, order):
+    environment = os.environ | {"EMULATOR_SEED": str(order)}
+    command = [str(emulate.program), case]
+    done = subprocess.run(command, input=b"", capture_output=True, env=environment, timeout=60)
+    text = done.stderr.decode()
+    waits = "EMULATOR deadlock: 32 threads wait here for ever, at an mbarrier whose phase 0 "
+    place = rf"{mbarriers}, at \S+{SOURCE.name}:\d+\n"
+    thread = r"    block \(0, 0, 0\) thread \(0, 0, 0\) of .*::"
+    want = re.escape(waits + lacking) + place + thread + re.escape(kernel) + r"\("
+    assert re.search(want, text), text
+    assert done.returncode == 1 and text.endswith("\ncudaErrorLaunchFailure\n")
 
 
 def test_calls_that_order_are_found_to_be_deleted():

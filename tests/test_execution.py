@@ -74,6 +74,23 @@ def test_a_shuffle_of_half_a_warp_is_an_error(kernels):
     assert "half_warp_kernel" in message and "of a warp, 16 have finished" in message
 
 
+@pytest.mark.parametrize("order", ["forward", "reverse", "shuffled"])
+def test_a_phase_of_an_mbarrier_that_never_ends_is_an_error(kernels, order):
+    assert kernels("mbarrier", order) == ["over"]
+    waits = (
+        "KernelError: mbarrier_kernel, block (0, 0, 0): 32 threads wait for mbarriers whose phases "
+        "never end: the one at byte 8 of shared memory lacks "
+    )
+    assert kernels("mbarrier_without_arrival", order) == [waits + "2 of 3 arrivals and 0 bytes"]
+    assert kernels("mbarrier_without_copy", order) == [waits + "0 of 1 arrivals and 256 bytes"]
+
+
+def test_too_many_arrivals_at_an_mbarrier_are_an_error(kernels):
+    (message,) = kernels("mbarrier_of_too_many")
+    want = "two_arrivals_kernel arrives at an mbarrier more often than a phase takes"
+    assert message == f"KernelError: {want}"
+
+
 @pytest.mark.parametrize("test", ["plain_barrier", "plain_shuffle"])
 def test_a_kernel_with_barriers_needs_the_other_launch(kernels, test):
     (message,) = kernels(test)

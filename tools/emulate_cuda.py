@@ -8,6 +8,7 @@ run on it as the device cuda:0. A failed test fails the run, and so does any rep
 
     tools/emulate_cuda.py            every op test, in two orders of warps and blocks
     tools/emulate_cuda.py -k conv --seeds 0,1,2,3
+    tools/emulate_cuda.py --kernels lrn_pool tests/test_lrn_pool.py   builds little else
     tools/emulate_cuda.py --mutate   deletes each barrier and wait in turn: each must be reported
 
 Needs nvcc, g++, and alexnet-raw installed in place (pip install -e '.[test]').
@@ -61,6 +62,28 @@ class Emulation:
         for folder in ("alexnet_raw", "bindings", "cuda", "tests"):
             shutil.copytree(ROOT / folder, self.tree / folder, ignore=skip)
 
+    def kernels(self) -> list[Path]:
+        return sorted((self.tree / "cuda" / "kernels").glob("*.cu"))
+
+    def keep_kernels(self, names: list[str]) -> None:
+        """Leaves in the copy these kernels, those whose headers they include, and their bindings."""
+        sources = {path.stem: path for path in self.kernels()}
+        if unknown := set(names) - set(sources):
+            raise SystemExit(
+                f"no kernels: {', '.join(sorted(unknown))}; there are {', '.join(sources)}"
+            )
+        kept, waiting = set(), list(names)
+        while waiting:
+            if (name := waiting.pop()) not in kept:
+                kept.add(name)
+                waiting += {p.stem for p in self.dependencies(sources[name])} & set(sources)
+        for name in set(sources) - kept:
+            sources[name].unlink()
+            (self.tree / "bindings" / f"bind_{name}.cpp").unlink(missing_ok=True)
+        module = self.tree / "bindings" / "module.cpp"
+        calls = re.compile(r"^    bind_(\w+)\(m\);\n", re.MULTILINE)
+        module.write_text(calls.sub(lambda m: m[0] if m[1] in kept else "", module.read_text()))
+
     def dependencies(self, source: Path) -> set[Path]:
         """The source and all that it includes from the tree."""
         found, waiting = set(), [source]
@@ -98,14 +121,18 @@ class Emulation:
         flags.append(f"-gencode=arch={ptx},code={ptx}")  # -arch=compute_90a would ask for 90 too
         return [*flags, "-Xcompiler=-fPIC,-fvisibility=hidden"]
 
-    def device_object(self, source: Path, target: Path) -> None:
-        ptx, translated = target.with_suffix(".ptx"), target.with_suffix(".cpp")
-        run(self.nvcc, *self.nvcc_flags(), "-ptx", source, "-o", ptx)
-        run(sys.executable, PTX / "translate.py", ptx, translated)
-        self.host_compiler(*self.emulator_flags(), "-fno-trapping-math")(translated, target)
-
-    def host_object(self, source: Path, target: Path) -> None:
-        run(self.nvcc, *self.nvcc_flags(), "-O2", "-c", source, "-o", target)
+    def kernel_object(self, source: Path, target: Path) -> None:
+        """Both sides of a source, of one run of nvcc: names in anonymous namespaces differ from run to
+        run. The device's side is compiled again only if its PTX has changed."""
+        kept = self.objects / source.stem
+        kept.mkdir(exist_ok=True)
+        host, translated = kept / "host.o", kept / f"{source.stem}.cpp"
+        run(
+            self.nvcc, *self.nvcc_flags(), "--keep", "--keep-dir", kept, "-O2", "-c", source, "-o", host
+        )
+        run(sys.executable, PTX / "translate.py", kept / f"{source.stem}.ptx", translated)
+        compile_to = self.host_compiler(*self.emulator_flags(), "-fno-trapping-math")
+        run("ld", "-r", host, self.object_of(translated, "device", compile_to), "-o", target)
 
     def emulator_flags(self) -> list[str]:
         strict = ["-fno-strict-aliasing", "-fwrapv", "-ffp-contract=off"]
@@ -119,9 +146,8 @@ class Emulation:
         return Path(re.search(r"TOP=(\S+)", done.stderr + done.stdout).group(1))
 
     def emulated(self, kernels: list[Path]) -> list[tuple]:
-        """What to compile for these kernels to run: their two sides, and the emulator."""
-        wanted = [(k, "device", self.device_object) for k in kernels]
-        wanted += [(k, "host", self.host_object) for k in kernels]
+        """What to compile for these kernels to run: them and the emulator."""
+        wanted = [(k, "kernel", self.kernel_object) for k in kernels]
         runtime = [*sorted(PTX.glob("*.cpp")), ROOT / "cuda" / "core" / "fiber.cpp"]
         emulator = self.host_compiler(*self.emulator_flags())
         return wanted + [(source, "emulator", emulator) for source in runtime]
@@ -141,7 +167,7 @@ class Emulation:
             *(f'-DALEXNET_RAW_{name}="emulated"' for name in named),
             f"-I{cuda_include}", f"-I{pybind11.get_include()}", f"-I{sysconfig.get_path('include')}",
         )  # fmt: skip
-        wanted = self.emulated(sorted((self.tree / "cuda/kernels").glob("*.cu")))
+        wanted = self.emulated(self.kernels())
         wanted += [(b, "binding", binding) for b in sorted((self.tree / "bindings").glob("*.cpp"))]
         wanted += [(HERE / "runtime.cpp", "runtime", self.host_compiler("-O1", f"-I{cuda_include}"))]
         objects = self.compile(wanted, jobs)
@@ -178,11 +204,11 @@ class Emulation:
         return process.wait(), reports
 
 
-def test_arguments(select: str | None, extra: list[str]) -> list[str]:
+def test_arguments(kernels: list[Path], select: str | None, extra: list[str]) -> list[str]:
     """The tests of each kernel that has some of its own, or those that were asked for."""
-    kernels = sorted(path.stem for path in (ROOT / "cuda" / "kernels").glob("*.cu"))
+    ops = [path.stem for path in kernels]
     files = [a for a in extra if a.startswith("tests")]
-    of_ops = (f"tests/test_{op}.py" for op in (*kernels, "fc"))
+    of_ops = (f"tests/test_{op}.py" for op in (*ops, *["fc"] * ("conv" in ops)))
     files = files or [file for file in of_ops if (ROOT / file).exists()]
     others = [a for a in extra if not a.startswith("tests")]
     return [*files, "-k", f"cuda:0 and ({select})" if select else "cuda:0", *others]
@@ -249,6 +275,11 @@ def main() -> int:
     parser.add_argument(
         "-j", "--jobs", type=int, default=os.cpu_count() or 1, help="compilers at a time"
     )
+    parser.add_argument(
+        "--kernels",
+        metavar="NAMES",
+        help="build only these, as conv,lrn_pool, and those that they use: quicker, for their tests",
+    )
     parser.add_argument("-k", dest="select", help="pytest's selection, beside cuda:0")
     parser.add_argument(
         "--mutate",
@@ -261,6 +292,8 @@ def main() -> int:
 
     emulation = Emulation(options.work.resolve(), options.arch)
     emulation.copy_sources()
+    if options.kernels:
+        emulation.keep_kernels(options.kernels.split(","))
     if options.mutate is not None:
         missed = mutate(emulation, options.mutate, options.jobs)
         print(f"{missed} deletions were not reported" if missed else "every deletion was reported")
@@ -268,7 +301,9 @@ def main() -> int:
     emulation.build(options.jobs)
     bad = False
     for seed in map(int, options.seeds.split(",")):
-        status, reports = emulation.test(test_arguments(options.select, extra), seed)
+        status, reports = emulation.test(
+            test_arguments(emulation.kernels(), options.select, extra), seed
+        )
         print(f"seed {seed}: pytest exited with {status}, {len(reports)} reports", flush=True)
         bad = bad or status != 0 or bool(reports)
     return int(bad)

@@ -116,6 +116,7 @@ void Mbarriers::init(const void* barrier, int arrivals) {
 
 void Mbarriers::arrive(const void* barrier, int bytes) {
     Mbarrier& own = of(barrier);
+    if (!own.pending) throw Misuse("arrives at an mbarrier more often than a phase takes");
     own.bytes += bytes;
     --own.pending;
     own.complete();
@@ -123,6 +124,12 @@ void Mbarriers::arrive(const void* barrier, int bytes) {
 
 bool Mbarriers::is_over(const void* barrier, int parity) {
     return of(barrier).phase % 2 != parity;
+}
+
+std::string Mbarriers::lacking(const void* barrier) {
+    const Mbarrier& own = of(barrier);
+    return std::to_string(own.pending) + " of " + std::to_string(own.arrivals) + " arrivals and " +
+           std::to_string(own.bytes) + " bytes";
 }
 
 bool Mbarriers::receive(const SharedMemory& shared, const void* barrier) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <stdexcept>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -31,6 +32,7 @@ class Mbarriers {
     void init(const void* barrier, int arrivals);
     void arrive(const void* barrier, int bytes);
     bool is_over(const void* barrier, int parity);
+    std::string lacking(const void* barrier);  // what its phase waits for, in words
     // Lets the copies arrive that the barrier counts; whether its phase is over now.
     bool receive(const SharedMemory& shared, const void* barrier);
     void copy(const SharedMemory& shared, const void* barrier, uint32_t to, const Tensor& from,

@@ -250,11 +250,12 @@ bool Core::release_block() {
     if (release_mbarriers()) return true;
     const auto n = unsigned(threads_.size());
     unsigned finished = 0, at_barrier = 0, at_mbarrier = 0;
-    const Thread* first = nullptr;
+    const Thread *first = nullptr, *at_one = nullptr;
     bool same_place = true;
     for (const Thread& t : threads_) {
         finished += t.state == State::finished;
         at_mbarrier += t.state == State::at_mbarrier;
+        if (t.state == State::at_mbarrier) at_one = &t;
         if (t.state != State::at_barrier) continue;
         ++at_barrier;
         if (!first) first = &t;
@@ -268,7 +269,9 @@ bool Core::release_block() {
     if (at_mbarrier)
         throw KernelError(launch_->name + ", block " + text(extent(coordinates.block)) + ": " +
                           std::to_string(at_mbarrier) +
-                          " threads wait for mbarriers whose phases never end");
+                          " threads wait for mbarriers whose phases never end: the one at byte " +
+                          std::to_string(shared_address(at_one->mbarrier)) +
+                          " of shared memory lacks " + mbarriers_.lacking(at_one->mbarrier));
     std::string where = first ? std::string(" of ") + first->file + ":" + std::to_string(first->line)
                               : std::string(" of a warp");
     throw KernelError(launch_->name + ", block " + text(extent(coordinates.block)) +

@@ -154,14 +154,13 @@ const char* cudaGetErrorString(int error) {
 
 // ---- launches
 
-// Only the attribute that kernels with much shared memory need,
-// cudaFuncAttributeMaxDynamicSharedMemorySize.
 // Of cudaFuncAttributes the members that are asked for: static shared memory and the architecture of
 // the PTX.
 int cudaFuncGetAttributes(void* attributes, const void* function) {
     const auto kernel = kernels().find(stubs()[function].kernel);
     if (kernel == kernels().end()) return fail(kInvalidFunction);
-    const size_t shared_bytes = kernel->second->static_shared_bytes;
+    size_t shared_bytes = 0;
+    for (const SharedVariable& variable : kernel->second->shared) shared_bytes += variable.bytes;
     memcpy(attributes, &shared_bytes, sizeof shared_bytes);
     constexpr size_t kPtxVersion = 3 * sizeof(size_t) + 2 * sizeof(int);
     const int architecture = EMULATOR_ARCH;
@@ -169,6 +168,8 @@ int cudaFuncGetAttributes(void* attributes, const void* function) {
     return 0;
 }
 
+// Only the attribute that kernels with much shared memory need,
+// cudaFuncAttributeMaxDynamicSharedMemorySize.
 int cudaFuncSetAttribute(const void* function, int attribute, int value) {
     if (attribute != 8 || value < 0 || u64(value) > shared_limit()) return fail(kInvalidValue);
     stubs()[function].dynamic_shared_limit = u64(value);

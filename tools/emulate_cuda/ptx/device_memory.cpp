@@ -1,5 +1,5 @@
 // Device memory: one arena of addresses, of which no byte is used twice, so that what was freed stays
-// known. For every byte whether it is allocated and initialised, for every word who used it last.
+// known. For every byte whether it is allocated and initialised, and who used it last.
 #include <sys/mman.h>
 
 #include <cstdio>
@@ -28,10 +28,13 @@ struct GridAccess {
     }
 };
 
-struct Word {
+// Who used some bytes last. Most memory is used by words, and one record serves a word until a part of
+// it is used alone; then its halves have records of their own, and of a half its bytes likewise.
+struct Record {
     GridAccess write, read, other_read;  // the last two reads that are not ordered
-    bool by_atomic;
+    bool by_atomic, divided;
 };
+constexpr u32 kSizes = 3, kLargest = 4;  // bytes of a record: 4, 2 and 1
 
 template <class T>
 T* reserve(u64 count) {
@@ -47,8 +50,8 @@ T* reserve(u64 count) {
 struct Arena {
     u64 size, used = 0;
     u8* memory;
-    u8* states;   // a ByteState each
-    Word* words;  // of four bytes
+    u8* states;               // a ByteState each
+    Record* records[kSizes];  // by their size, the largest first
     std::map<u64, u64> allocations;
 
     Arena() {
@@ -56,7 +59,7 @@ struct Arena {
         size = (gigabytes ? strtoull(gigabytes, nullptr, 0) : 4) << 30;
         memory = reserve<u8>(size);
         states = reserve<u8>(size);
-        words = reserve<Word>(size / 4);
+        for (u32 i = 0; i < kSizes; ++i) records[i] = reserve<Record>(size / (kLargest >> i));
     }
     u64 offset(u64 address) const { return address - u64(memory); }
 };
@@ -80,23 +83,41 @@ bool inside(const Sizes& sizes, u64 address, u64 bytes) {
     return address + bytes <= found->first + found->second;
 }
 
-void check_race(Thread& t, Word& word, u64 address, int site, Use use) {
-    const bool both_atomic = use == Use::atomic && word.by_atomic;
+void check_race(Thread& t, Record& record, u64 address, int site, Use use) {
+    const bool both_atomic = use == Use::atomic && record.by_atomic;
     const GridAccess own = {t.block->serial, t.access()};
-    if (!both_atomic && !word.write.ordered_before(t))
+    if (!both_atomic && !record.write.ordered_before(t))
         report(t, site, "global race", "%s after a write by thread %u of block #%u, address %#llx",
-               name_of(use), word.write.access.actor - 1, word.write.block - t.block->first_serial,
+               name_of(use), record.write.access.actor - 1, record.write.block - t.block->first_serial,
                (unsigned long long)address);
     if (use == Use::read) {
-        if (!word.read.ordered_before(t)) word.other_read = word.read;
-        word.read = own;
+        if (!record.read.ordered_before(t)) record.other_read = record.read;
+        record.read = own;
         return;
     }
-    if (!both_atomic && !(word.read.ordered_before(t) && word.other_read.ordered_before(t)))
+    if (!both_atomic && !(record.read.ordered_before(t) && record.other_read.ordered_before(t)))
         report(t, site, "global race", "write after a read that is not ordered, address %#llx",
                (unsigned long long)address);
-    word.write = own;
-    word.by_atomic = use == Use::atomic;
+    record.write = own;
+    record.by_atomic = use == Use::atomic;
+}
+
+// Checks an access to the bytes from `begin` to `end` against the `index`-th record of a size and, if
+// it is divided or only a part of it is used, against those of its parts.
+template <u32 size>
+void check_races(Thread& t, Arena& a, u64 index, u64 begin, u64 end, int site, Use use) {
+    constexpr u64 bytes = kLargest >> size, half = bytes / 2;
+    Record& record = a.records[size][index];
+    const u64 first = index * bytes;
+    if (!record.divided && begin <= first && first + bytes <= end)
+        return check_race(t, record, u64(a.memory) + first, site, use);
+    if constexpr (half > 0) {
+        Record* parts = a.records[size + 1] + 2 * index;
+        if (!record.divided) parts[0] = parts[1] = record;
+        record.divided = true;
+        if (begin < first + half) check_races<size + 1>(t, a, 2 * index, begin, end, site, use);
+        if (end > first + half) check_races<size + 1>(t, a, 2 * index + 1, begin, end, site, use);
+    }
 }
 
 }  // namespace
@@ -130,8 +151,8 @@ u8* global_at(Thread& t, u64 address, u32 bytes, int site, Use use) {
         }
     }
     if (use != Use::read) memset(a.states + offset, kWritten, bytes);
-    check_race(t, a.words[offset / 4], address, site, use);
-    if (bytes == 8) check_race(t, a.words[offset / 4 + 1], address, site, use);
+    for (u64 word = offset / kLargest; word * kLargest < offset + bytes; ++word)
+        check_races<0>(t, a, word, offset, offset + bytes, site, use);
     return reinterpret_cast<u8*>(address);
 }
 

@@ -33,7 +33,7 @@ void report(const Thread& t, int site, const char* kind, const char* format, ...
     const Site& at = kernel.sites[site];
     const std::string place = at.file + (":" + std::to_string(at.line));
     if (!reported.insert(place + kind + kernel.name).second) return;
-    char message[256];
+    char message[1024];  // may hold mangled names
     va_list values;
     va_start(values, format);
     vsnprintf(message, sizeof message, format, values);

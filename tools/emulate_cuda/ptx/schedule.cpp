@@ -8,6 +8,7 @@
 #include <memory>
 #include <numeric>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "../../../cuda/core/fiber.h"
@@ -252,7 +253,7 @@ class Runner {
         }
     }
 
-    // What an mbarrier waits for.
+    // What an mbarrier waits for, and which one it is.
     std::string lacking(const Thread& t) const {
         const auto found = block_.mbarriers.find(t.mbarrier);
         if (t.state != State::at_mbarrier || found == block_.mbarriers.end()) return "";
@@ -262,16 +263,29 @@ class Runner {
         return " whose phase " + std::to_string(m.phase) + " lacks " + std::to_string(m.pending) +
                " of " + std::to_string(m.count) + " arrivals, and expects " +
                std::to_string(m.transactions) + " bytes of which " + std::to_string(under_way) +
-               " are under way";
+               " are under way: " + place_in_shared(t.mbarrier);
+    }
+
+    std::string place_in_shared(u32 offset) const {
+        const auto byte_of = [&](u32 start, const char* name) {
+            return "byte " + std::to_string(offset - start) + " of " + name;
+        };
+        for (const SharedVariable& variable : block_.kernel->shared)
+            if (offset - variable.offset < variable.bytes)
+                return byte_of(variable.offset, variable.name);
+        return byte_of(block_.kernel->static_shared_bytes, "dynamic shared memory");
     }
 
     void report_deadlock() const {
-        std::map<std::pair<int, State>, std::vector<const Thread*>> places;
-        for (const Thread& t : threads_)
-            if (t.state != State::finished) places[{t.site, t.state}].push_back(&t);
+        std::map<std::tuple<int, State, u32>, std::vector<const Thread*>> places;
+        for (const Thread& t : threads_) {
+            const u32 mbarrier = t.state == State::at_mbarrier ? t.mbarrier : 0;
+            if (t.state != State::finished) places[{t.site, t.state, mbarrier}].push_back(&t);
+        }
         for (const auto& [place, waiting] : places)
-            report(*waiting[0], place.first, "deadlock", "%zu threads wait here for ever, %s%s",
-                   waiting.size(), name_of(place.second), lacking(*waiting[0]).c_str());
+            report(*waiting[0], std::get<int>(place), "deadlock",
+                   "%zu threads wait here for ever, %s%s", waiting.size(),
+                   name_of(std::get<State>(place)), lacking(*waiting[0]).c_str());
     }
 
     struct Free {
