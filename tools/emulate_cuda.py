@@ -208,7 +208,7 @@ def test_arguments(kernels: list[Path], select: str | None, extra: list[str]) ->
     """The tests of each kernel that has some of its own, or those that were asked for."""
     ops = [path.stem for path in kernels]
     files = [a for a in extra if a.startswith("tests")]
-    of_ops = (f"tests/test_{op}.py" for op in (*ops, *["fc"] * ("conv" in ops)))
+    of_ops = (f"tests/test_{op}.py" for op in (*ops, *["fc", "conv_waves"] * ("conv" in ops)))
     files = files or [file for file in of_ops if (ROOT / file).exists()]
     others = [a for a in extra if not a.startswith("tests")]
     return [*files, "-k", f"cuda:0 and ({select})" if select else "cuda:0", *others]
@@ -217,8 +217,9 @@ def test_arguments(kernels: list[Path], select: str | None, extra: list[str]) ->
 # For each source with barriers or waits for copies, tests that reach all of them.
 MUTATION_TESTS = {
     "cuda/core/tile_loop.h": "tests/test_conv.py::test_forward",
-    "cuda/core/mma_loop.h": "tests/test_conv_mma.py -k test_forward",
-    "cuda/core/wgmma_loop.h": "tests/test_conv_wgmma.py -k test_forward and float32",
+    # Blocks that walk far use each stage several times.
+    "cuda/core/mma_loop.h": "tests/test_conv_waves.py -k test_forward and bf16",
+    "cuda/core/wgmma_loop.h": "tests/test_conv_waves.py -k test_forward and wgmma",
     "cuda/core/reduce.h": "tests/test_logloss.py",  # two sums in a row share their memory
     "cuda/kernels/box_sums.h": "tests/test_rnorm.py",
     "cuda/kernels/winograd.cu": "tests/test_conv.py -k winograd",
