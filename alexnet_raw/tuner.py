@@ -12,10 +12,9 @@ from alexnet_raw.device import BF16, Device
 from alexnet_raw.recording import Graph
 
 SETTINGS = ("stride", "padding", "groups", "precision")  # that make a pass another one
-
 LAUNCHES = 5  # timed at once
-GAIN = 0.97  # of the time that "auto" takes; closer ones are as fast
 ROUNDS = 5  # of the candidates, by turns; the fastest of each counts
+GAIN = 0.97  # of the time that "auto" takes; closer ones are as fast
 log = logging.getLogger(__name__)
 
 
@@ -70,23 +69,26 @@ class Tuner:
             how = {**settings, "algorithm": algorithm}
             getattr(device.module, op)(**arrays, **how, stream=device.stream)
 
-        launches = {}
-        for algorithm in _candidates(device, data, settings):
+        def suits(algorithm: str) -> bool:
             try:
                 run(algorithm)  # and allocates its workspace
-            except ValueError:  # it does not suit these sizes
+            except ValueError:  # not for these sizes
                 if algorithm == "auto":
                     raise
-                continue
-            launches[algorithm] = _repeated(device, partial(run, algorithm))
-        seconds = dict.fromkeys(launches, float("inf"))
-        for _ in range(ROUNDS if len(launches) > 1 else 0):
-            for algorithm, launch in launches.items():
-                device.settle()
-                begin = time.perf_counter()
-                launch()
-                device.settle()
-                seconds[algorithm] = min(seconds[algorithm], time.perf_counter() - begin)
+                return False
+            return True
+
+        suited = [name for name in _candidates(device, data, settings) if suits(name)]
+        if suited == ["auto"]:
+            return "auto"
+        launches = {name: _repeated(device, partial(run, name)) for name in suited}
+        seconds = dict.fromkeys(suited, float("inf"))
+        for name, launch in ROUNDS * [*launches.items()]:
+            device.settle()
+            begin = time.perf_counter()
+            launch()
+            device.settle()
+            seconds[name] = min(seconds[name], time.perf_counter() - begin)
         fastest = min(seconds, key=seconds.__getitem__)
         return fastest if seconds[fastest] < GAIN * seconds["auto"] else "auto"
 

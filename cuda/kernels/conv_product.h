@@ -1,5 +1,5 @@
-// The products that the passes of a convolution are, cut into tiles: what conv.cu and conv_mma.cu
-// share.
+// The products that the passes of a convolution are, cut into tiles: what conv.cu, conv_mma.cu and
+// conv_wgmma.cu share.
 #pragma once
 
 #include "../core/launch.h"
@@ -79,8 +79,9 @@ struct Corner {
         k_end = is_part ? smaller(p.depth, k_begin + p.part_depth) : p.depth;
         count = p.parts;
         stride = index_t(cut_tiles) * (Tile::BM * Tile::BN);
-        memory = parts.memory + (int(blockIdx.y) * p.parts + part) * stride +
-                 index_t(tile - p.whole_tiles) * (Tile::BM * Tile::BN);
+        memory = parts.memory;
+        first = (int(blockIdx.y) * p.parts + part) * stride +
+                index_t(tile - p.whole_tiles) * (Tile::BM * Tile::BN);
     }
     // Rows of A to fill: whole passes of the micro-kernel.
     __device__ __forceinline__ int filled_rows() const {
@@ -103,7 +104,7 @@ struct Corner {
                 const int along = i % (kLine / kCount) * kCount, across = i / (kLine / kCount);
                 const int y = kByColumns ? along : across, x = kByColumns ? across : along;
                 if (y >= rows || x >= columns) continue;
-                const float* from = memory + across * kLine + along;
+                const float* from = memory + first + across * kLine + along;
                 Values sum = load_values<Values>(from);
                 for (int part = 1; part < count; ++part)
                     sum += load_values<Values>(from + part * stride);
@@ -114,7 +115,7 @@ struct Corner {
         multiply([&](int y, int x, const Values& sum) {
             if (y >= rows || x >= columns) return;
             if (is_part)
-                store_values(memory + (kByColumns ? x : y) * kLine + (kByColumns ? y : x), sum);
+                store_values(memory + first + (kByColumns ? x * kLine + y : y * kLine + x), sum);
             else
                 finish(y, x, sum);
         });
@@ -123,8 +124,9 @@ struct Corner {
    private:
     bool is_added, is_part;
     int count;
-    index_t stride;  // between parts
-    float* memory;   // of this part; or of the first
+    float* memory;   // of all parts
+    index_t first;   // where this part lies, or the first to add
+    index_t stride;  // between parts of a tile
 };
 
 // Input pixels whose gradients need the same taps: y = phase mod stride. Among themselves they see a
