@@ -24,6 +24,7 @@ CASES = [
     (8, 32, 5, 5, 16, 3, 3, 0, 2),  # filters that hang over the edge
     (128, 320, 1, 1, 256, 1, 1, 0, 1),  # fully connected, parts of the depth
     (72, 200, 2, 2, 256, 1, 1, 0, 1),  # more columns than a tile of 128
+    (72, 128, 2, 2, 64, 3, 1, 1, 8),  # blocks with more steps than stages, which they fill again
 ]
 TOLERANCE = {np.dtype(np.float32): 1e-5, np.dtype(BF16): 4e-3}
 

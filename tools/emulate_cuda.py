@@ -217,9 +217,8 @@ def test_arguments(kernels: list[Path], select: str | None, extra: list[str]) ->
 # For each source with barriers or waits for copies, tests that reach all of them.
 MUTATION_TESTS = {
     "cuda/core/tile_loop.h": "tests/test_conv.py::test_forward",
-    # Blocks that walk far use each stage several times.
     "cuda/core/mma_loop.h": "tests/test_conv_waves.py -k test_forward and bf16",
-    "cuda/core/wgmma_loop.h": "tests/test_conv_waves.py -k test_forward and wgmma",
+    "cuda/core/wgmma_loop.h": "tests/test_conv_wgmma.py -k test_forward and n72-c128 and float32",
     "cuda/core/reduce.h": "tests/test_logloss.py",  # two sums in a row share their memory
     "cuda/kernels/box_sums.h": "tests/test_rnorm.py",
     "cuda/kernels/winograd.cu": "tests/test_conv.py -k winograd",
