@@ -23,11 +23,15 @@ import numpy as np
 from alexnet_raw.device import BF16, Array, Device
 from alexnet_raw.neuron import IDENT, Neuron
 
+Share = tuple[int, int] | None  # (first, batch): see philox_uniform
+
 _BOOL = (bool, np.bool_)
+_SHARE = (tuple, type(None))
 _EXPECTED = {
     Integral: "an integer",
     Real: "a number",
     _BOOL: "True or False",
+    _SHARE: "None or (first, batch), two integers",
     str: "a string",
     Neuron: "a Neuron",
     np.ndarray: "a NumPy array",
@@ -37,6 +41,7 @@ _SETTINGS: dict[str, Any] = {
     **dict.fromkeys(("stride", "padding", "groups", "size", "start", "top", "left", "k"), Integral),
     "norm_size": Integral,
     **dict.fromkeys(("seed", "layer", "step"), Integral),
+    "share": _SHARE,
     **dict.fromkeys(("scale", "power", "min_div", "keep", "stdev"), Real),
     **dict.fromkeys(("coeff", "least", "most"), Real),
     **dict.fromkeys(("accumulate", "inverted", "blocked", "center", "centred"), _BOOL),
@@ -50,7 +55,10 @@ _OPTIONAL = ("bias", "targets", "given", "rounded")
 def _setting(name: str, key: str, value: Any) -> Any:
     """The value as the extension takes it."""
     kind = _SETTINGS[key]
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind in (Integral, Real)):
+    fits = isinstance(value, kind) and not (isinstance(value, bool) and kind in (Integral, Real))
+    if kind is _SHARE and value is not None:
+        fits = fits and len(value) == 2 and all(isinstance(number, Integral) for number in value)
+    if not fits:
         raise TypeError(f"{name}: {key} must be {_EXPECTED[kind]}, got {value!r}")
     if kind is Neuron:
         return value.kind, value.a, value.b
@@ -359,13 +367,15 @@ def neuron_backward(
     )
 
 
-def noisy_relu(out: Array, inp: Array, *, seed: int, layer: int, step: int | Array) -> None:
+def noisy_relu(
+    out: Array, inp: Array, *, seed: int, layer: int, step: int | Array, share: Share = None
+) -> None:
     """out = max(0, inp + noise), noise normal with variance logistic(inp); any shape.
 
     Source: Nair and Hinton, ICML 2010. The gradient is that of relu. Draws depend on (seed, layer,
-    step) and an element's place only.
+    step) and an element's place only; share as in `philox_uniform`.
     """
-    _call("noisy_relu", {"out": out, "inp": inp}, seed=seed, layer=layer, step=step)
+    _call("noisy_relu", {"out": out, "inp": inp}, seed=seed, layer=layer, step=step, share=share)
 
 
 # ---- bias: biases of single pixels, and the gradient of biases (paper, section 5)
@@ -741,11 +751,13 @@ def random_pool_forward(
     seed: int,
     layer: int,
     step: int | Array,
+    share: Share = None,
 ) -> None:
     """out = one pixel of each window, drawn from all of its pixels alike.
 
     Arrays and windows as in `pool_forward`; size is at most 4095. Element i of out takes pixel
-    floor(u * n), in rows, of its window's n, where u is draw i of the stream (seed, layer, step).
+    floor(u * n), in rows, of its window's n, where u is draw i of the stream (seed, layer, step); share
+    as in `philox_uniform`.
     """
     _call(
         "random_pool_forward",
@@ -756,6 +768,7 @@ def random_pool_forward(
         seed=seed,
         layer=layer,
         step=step,
+        share=share,
     )
 
 
@@ -769,6 +782,7 @@ def random_pool_backward(
     seed: int,
     layer: int,
     step: int | Array,
+    share: Share = None,
     accumulate: bool = False,
 ) -> None:
     """dinp (+)= dout at the pixels that `random_pool_forward` took with the same settings."""
@@ -781,6 +795,7 @@ def random_pool_backward(
         seed=seed,
         layer=layer,
         step=step,
+        share=share,
         accumulate=accumulate,
     )
 
@@ -861,12 +876,16 @@ def eltmax_backward(
 # ---- philox: the random numbers behind dropout and augmentation
 
 
-def philox_uniform(out: Array, *, seed: int, layer: int, step: int | Array) -> None:
+def philox_uniform(
+    out: Array, *, seed: int, layer: int, step: int | Array, share: Share = None
+) -> None:
     """out, any shape: element i, in C order, is draw i in [0, 1) of the stream (seed, layer, step).
 
     Seed below 2^64, layer and step below 2^32. The same on every device and for any thread count.
+    share, (first, batch): out (..., images) is the part whole[..., first : first + images] of a whole
+    (..., batch), and takes the draws that it would take there.
     """
-    _call("philox_uniform", {"out": out}, seed=seed, layer=layer, step=step)
+    _call("philox_uniform", {"out": out}, seed=seed, layer=layer, step=step, share=share)
 
 
 # ---- dropout (paper, section 4.2)
@@ -880,13 +899,14 @@ def dropout_forward(
     seed: int,
     layer: int,
     step: int | Array,
+    share: Share = None,
     inverted: bool = False,
 ) -> None:
     """out = inp where draw i of the stream (seed, layer, step) is below keep, else 0; any shape.
 
     keep, in (0, 1], is the probability of keeping an element. The paper's convention multiplies by
     keep at test time, with `dropout_test`; the inverted one divides by keep here and needs nothing
-    at test time. The mask is never stored. out may be inp.
+    at test time. The mask is never stored. share as in `philox_uniform`. out may be inp.
     """
     _call(
         "dropout_forward",
@@ -895,6 +915,7 @@ def dropout_forward(
         seed=seed,
         layer=layer,
         step=step,
+        share=share,
         inverted=inverted,
     )
 
@@ -907,6 +928,7 @@ def dropout_backward(
     seed: int,
     layer: int,
     step: int | Array,
+    share: Share = None,
     inverted: bool = False,
 ) -> None:
     """dinp = dout through the mask that `dropout_forward` drew for the same settings.
@@ -920,6 +942,7 @@ def dropout_backward(
         seed=seed,
         layer=layer,
         step=step,
+        share=share,
         inverted=inverted,
     )
 
