@@ -55,8 +55,8 @@ def evaluate(
     """The score on all pictures of a loader (made with train=False, and for these ranks).
 
     ``tick`` is called with the number of pictures after each batch (of each rank); where it returns
-    False, to all ranks alike, the evaluation is given up and None returned. ``visitors``, of any rank, see
-    each batch and its probabilities.
+    False, to all ranks alike, the evaluation is given up and None returned. ``visitors``, of any rank,
+    see each batch and its probabilities.
     """
     wanted = any(ranks.gather(bool(visitors)))
 

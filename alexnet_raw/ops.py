@@ -62,11 +62,10 @@ def _setting(name: str, key: str, value: Any) -> Any:
         raise TypeError(f"{name}: {key} must be {_EXPECTED[kind]}, got {value!r}")
     if kind is Neuron:
         return value.kind, value.a, value.b
-    if kind is Integral:
-        value = int(value)
-        if key not in ("seed", "layer", "step") and not -(2**31) <= value < 2**31:
-            raise ValueError(f"{name}: {key} must fit in 32 bits, got {value}")
-    return value
+    integers = value or () if kind is _SHARE else (value,) if kind is Integral else ()
+    if key not in ("seed", "layer", "step") and not all(-(2**31) <= i < 2**31 for i in integers):
+        raise ValueError(f"{name}: {key} must fit in 32 bits, got {value}")
+    return int(value) if kind is Integral else value
 
 
 def _call(name: str, arrays: dict[str, Array | None], **settings: Any) -> None:

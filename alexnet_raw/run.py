@@ -294,7 +294,7 @@ def _largest_share(settings: Settings, ranks: Ranks) -> int:
     """The most pictures of a batch that a rank has."""
     if settings.batch_size < ranks.size:
         raise ValueError(
-            f"--batch-size {settings.batch_size} is less than one picture for each of {ranks.size} ranks: "
-            "raise it, or start fewer processes"
+            f"--batch-size {settings.batch_size} is less than one picture for each of {ranks.size} "
+            "ranks: raise it, or start fewer processes"
         )
     return ranks.largest_share(settings.batch_size)

@@ -241,7 +241,7 @@ PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const 
     }
     if (!share.is_none()) {
         const auto [first, batch] = share.cast<std::pair<int, int>>();
-        const index_t images = out.shape.back();
+        const index_t images = out.shape.empty() ? 1 : out.shape.back();
         check_setting(first >= 0 && first + images <= batch,
                       "share must have a place for the images of " + out.describe() + ", got (" +
                           std::to_string(first) + ", " + std::to_string(batch) + ")");

@@ -102,9 +102,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             stack.enter_context(ranks.silence())
         args = parser().parse_args(argv)
         args.ranks = ALONE
-        # Threads wait some 50 microseconds awake, which covers the gaps between kernels, then asleep: on
-        # a machine with other work, spinning ones take the cores that the threads they wait for need.
-        # OpenMP reads these when it is loaded.
+        # Threads wait some 50 microseconds awake, which covers the gaps between kernels, then asleep:
+        # on a machine with other work, spinning ones take the cores that the threads they wait for
+        # need. OpenMP reads these when it is loaded.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
         handler = _Warnings(args, errors)

@@ -181,7 +181,7 @@ def add_ranks(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--mpi",
         action="store_true",
-        help="ask MPI for the other processes, where a launcher other than mpiexec and srun started them",
+        help="ask MPI for the other processes, where neither mpiexec nor srun started them",
     )
 
 

@@ -33,8 +33,8 @@ def join(args: argparse.Namespace) -> Ranks:
     """The ranks that the launcher started for a command. RanksError where that is for one process."""
     if not args.takes_ranks and parallel.launched():
         raise parallel.RanksError(
-            f"'{args.command}' works in one process: start it without mpiexec or srun (train and eval take "
-            "several)"
+            f"'{args.command}' works in one process: start it without mpiexec or srun, which are for "
+            "train and eval"
         )
     return parallel.join(args.mpi)
 

@@ -26,8 +26,8 @@ examples:
   alexnet-raw train --resume runs/alexnet-mini
   mpiexec -n 4 alexnet-raw train --net alexnet --data imagenet
 
-Several processes, started by mpiexec or srun, train one net together: each has its share of every batch
-of --batch-size pictures. --devices and --threads are those of each process; docs/parallel.md tells more.
+Several processes, started by mpiexec or srun, train one net together: each has its share of every
+batch of --batch-size pictures. --devices and --threads are those of each; see docs/parallel.md.
 
 files written in the folder of the run:
   checkpoint.safetensors   weights, velocities, settings, position and history; the newest

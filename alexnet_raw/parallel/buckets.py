@@ -1,9 +1,9 @@
 """Gradients that the ranks sum while the backward pass goes on.
 
-They lie one behind the other in buckets of a few megabytes, in the order in which the backward pass makes
-them. When a bucket is whole its sum over the ranks begins, beside the rest of the pass; what moves a
-parameter first waits for its bucket. There is no average to take: each rank's gradient is that of its
-images' part of the mean cost (`Site.weighted`).
+They lie one behind the other in buckets of a few megabytes, in the order in which the backward pass
+makes them. When a bucket is whole its sum over the ranks begins, beside the rest of the pass; who
+moves a parameter first waits for its bucket. There is no average to take: each rank's gradient is that
+of its images' part of the mean cost (`Site.weighted`).
 """
 
 from __future__ import annotations

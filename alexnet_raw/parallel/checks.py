@@ -27,6 +27,6 @@ def check_same(ranks: Ranks, facts: Mapping[str, Any], arrays: Mapping[str, np.n
                 if name not in arrays:
                     what = f"{name} ({other.get(name)}, not {first.get(name)})"
                 raise RanksError(
-                    f"rank {rank} differs from rank 0 in {what}: give all ranks the same version and data; "
-                    "if they have them, go on from the last checkpoint with --resume"
+                    f"rank {rank} differs from rank 0 in {what}: give all ranks the same version and "
+                    "data; if they have them, go on from the last checkpoint with --resume"
                 )

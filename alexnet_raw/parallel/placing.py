@@ -42,8 +42,8 @@ def check_apart(found: Sequence[Device], ranks: Ranks) -> None:
     for (host, gpu), count in users.items():
         if count > 1:
             raise DeviceError(
-                f"{count} ranks use the GPU {gpu} of {host}: start as many processes there as it has GPUs "
-                "(or pairs of them, for --devices cuda:0,cuda:1)"
+                f"{count} ranks use the GPU {gpu} of {host}: start as many processes there as it has "
+                "GPUs, or pairs of GPUs for --devices cuda:0,cuda:1"
             )
 
 

@@ -1,8 +1,7 @@
 """The processes that train one net together, and what they say to each other.
 
-A rank is one of them. `ALONE` is the only rank of a run that was not started by mpiexec or srun: nothing
-that it does needs MPI, so that everything else is written for ranks and need not ask whether there
-are any.
+A rank is one of them. `ALONE` is the only rank of a run that neither mpiexec nor srun started: nothing
+that it does needs MPI. So everything else is written for ranks, and need not ask whether there are any.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ class Ranks:
         return True
 
     def abort(self, code: int) -> None:
-        """Ends the other ranks, wherever they are, and this one, with this exit code; alone does nothing."""
+        """Ends all ranks, wherever they are, with this exit code; one that is alone goes on."""
 
     def share(self, count: int, rank: int | None = None) -> slice:
         """Which of `count` images are a rank's (None: this one's): as many for each as can be."""
@@ -123,8 +122,8 @@ def join(wanted: bool = False) -> Ranks:
     ranks = MpiRanks()
     if told and ranks.size != told[1]:
         raise RanksError(
-            f"{told[1]} processes were started, but MPI sees {ranks.size}: start them with the mpiexec of "
-            "the MPI that mpi4py uses (python -c 'from mpi4py import MPI; print("
-            "MPI.Get_library_version())'), or with srun --mpi=pmi2 (MPICH) or --mpi=pmix (Open MPI)"
+            f"{told[1]} processes were started, but MPI sees {ranks.size}: start them with the mpiexec "
+            "of the MPI that mpi4py uses (python -c 'import mpi4py.MPI as m; "
+            "print(m.Get_library_version())'), or with srun --mpi=pmi2 (MPICH) or --mpi=pmix (Open MPI)"
         )
     return ranks
