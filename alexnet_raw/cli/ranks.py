@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import socket
+import sys
 from collections.abc import Iterator
 
 from alexnet_raw import parallel
@@ -32,6 +33,8 @@ def silence() -> Iterator[None]:
 def join(args: argparse.Namespace) -> Ranks:
     """The ranks that the launcher started for a command. RanksError where that is for one process."""
     if not args.takes_ranks and parallel.launched():
+        if is_another():  # rank 0 says it
+            sys.exit(2)
         raise parallel.RanksError(
             f"'{args.command}' works in one process: start it without mpiexec or srun, which are for "
             "train and eval"

@@ -1,0 +1,72 @@
+"""`alexnet-raw` as the tests of ranks run it: without pictures of curves, with every batch's loss on disk.
+
+    mpiexec -n 3 python -m tests.rank_program train ...
+
+The environment lets something happen:
+
+    RANK_DUMP=FOLDER         each rank writes its net's state into FOLDER/RANK.npz at the end
+    RANK_STOP=STEP,RANK      that rank alone gets a SIGTERM after that step
+    RANK_CHANGE=RANK         that rank's first weights are others than those of the others
+    RANK_FAIL=RANK           that rank cannot use its devices
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from alexnet_raw import cli, metrics, run_report, training
+from alexnet_raw.cli import options
+from alexnet_raw.device import DeviceError
+from alexnet_raw.network import Network
+from alexnet_raw.parallel import launched
+
+
+def main() -> int:
+    rank, _ = launched() or (0, 1)
+    run_report.draw = lambda *_: None
+    metrics.BATCHES = 1
+    happens = os.environ
+    if folder := happens.get("RANK_DUMP"):
+        train = training.train
+
+        def train_and_dump(run):
+            code = train(run)
+            np.savez(Path(folder) / f"{rank}.npz", **run.model.net.state())
+            return code
+
+        training.train = train_and_dump
+    if stop := happens.get("RANK_STOP"):
+        step, who = map(int, stop.split(","))
+        train_batch = training.train_batch
+
+        def train_batch_and_stop(run, batch):
+            score = train_batch(run, batch)
+            if (run.step, rank) == (step, who):
+                os.kill(os.getpid(), signal.SIGTERM)
+            return score
+
+        training.train_batch = train_batch_and_stop
+    if happens.get("RANK_CHANGE") == str(rank):
+        sum_over = Network.sum_over
+
+        def change(net, ranks):
+            net.parameters["conv1a.weights0"].value.data[0, 0, 0, 0] += 1
+            sum_over(net, ranks)
+
+        Network.sum_over = change
+    if happens.get("RANK_FAIL") == str(rank):
+
+        def fail(args):
+            raise DeviceError("the device is gone: look for it")
+
+        options.devices = fail
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
