@@ -1,4 +1,4 @@
-"""`alexnet-raw` as the tests of ranks run it: without pictures of curves, with every batch's loss on disk.
+"""`alexnet-raw` as the tests of ranks run it: without pictures, and with the loss of every batch on disk.
 
     mpiexec -n 3 python -m tests.rank_program train ...
 
@@ -16,14 +16,17 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
-from alexnet_raw import cli, metrics, run_report, training
-from alexnet_raw.cli import options
-from alexnet_raw.device import DeviceError
-from alexnet_raw.network import Network
-from alexnet_raw.parallel import launched
+sys.modules["alexnet_raw.plots"] = ModuleType("plots")  # to load matplotlib takes longer than the rest
+
+from alexnet_raw import cli, metrics, run_report, training  # noqa: E402
+from alexnet_raw.cli import options  # noqa: E402
+from alexnet_raw.device import DeviceError  # noqa: E402
+from alexnet_raw.network import Network  # noqa: E402
+from alexnet_raw.parallel import launched  # noqa: E402
 
 
 def main() -> int:
