@@ -1,4 +1,5 @@
-"""`alexnet-raw` as the tests of ranks run it: without pictures, and with the loss of every batch on disk.
+"""`alexnet-raw` as the tests of ranks run it: no plots, the loss of every batch on disk, and several
+buckets and early steps in a tiny net too.
 
     mpiexec -n 3 python -m tests.rank_program train ...
 
@@ -8,6 +9,7 @@ The environment lets something happen:
     RANK_STOP=STEP,RANK      that rank alone gets a SIGTERM after that step
     RANK_CHANGE=RANK         that rank's first weights are others than those of the others
     RANK_FAIL=RANK           that rank cannot use its devices
+    RANK_GPUS=late, early    cuda:N is a stand-in, whose streams work so
 """
 
 from __future__ import annotations
@@ -16,23 +18,23 @@ import os
 import signal
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
 sys.modules["alexnet_raw.plots"] = ModuleType("plots")  # to load matplotlib takes longer than the rest
 
-from alexnet_raw import cli, metrics, run_report, training  # noqa: E402
+from alexnet_raw import cli, metrics, optimizer, run_report, training  # noqa: E402
 from alexnet_raw.cli import options  # noqa: E402
 from alexnet_raw.device import DeviceError  # noqa: E402
 from alexnet_raw.network import Network  # noqa: E402
-from alexnet_raw.parallel import launched  # noqa: E402
+from alexnet_raw.parallel import buckets, launched  # noqa: E402
 
 
 def main() -> int:
     rank, _ = launched() or (0, 1)
     run_report.draw = lambda *_: None
-    metrics.BATCHES = 1
+    metrics.BATCHES, buckets.BYTES, optimizer.LARGE = 1, 1024, 100
     happens = os.environ
     if folder := happens.get("RANK_DUMP"):
         train = training.train
@@ -62,6 +64,12 @@ def main() -> int:
             sum_over(net, ranks)
 
         Network.sum_over = change
+    if when := happens.get("RANK_GPUS"):
+        from tests import gpu_stand_in, nccl_stand_in
+
+        sys.modules["cupy.cuda.nccl"] = nccl_stand_in
+        gpu_stand_in.Stream.eager = when == "early"
+        gpu_stand_in.install(SimpleNamespace(setattr=setattr))
     if happens.get("RANK_FAIL") == str(rank):
 
         def fail(args):

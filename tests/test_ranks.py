@@ -137,6 +137,32 @@ def test_rank_0_speaks_for_all(settings, three, tmp_path):
     )
 
 
+# ---- GPUs
+
+
+@pytest.fixture(scope="module")
+def even(settings) -> list[str]:
+    """Batches in which each of two ranks has pictures: see nccl_stand_in.py."""
+    return [*settings, "--batch-size", "10"]
+
+
+@pytest.fixture(scope="module")
+def two(even, tmp_path_factory) -> Path:
+    return train(2, even, tmp_path_factory.mktemp("two"))
+
+
+@pytest.mark.parametrize("when", ["late", "early"])
+@pytest.mark.parametrize("devices", ["", "cuda:0,cuda:0", "cuda:0,cuda:1"])
+def test_ranks_on_gpus(even, two, tmp_path, devices, when):
+    """Stand-ins, NCCL among them, whose streams work as late or early as they may: the same bits."""
+    arguments = ["--devices", devices] if devices else []
+    done = start(2, "train", *even, "--output", tmp_path, *arguments, RANK_GPUS=when)
+    assert done.returncode == 0, done.stderr
+    same(two, tmp_path)
+    assert f"outputs, on {devices.replace(',', ', ') or 'cuda:0'}\n" in done.stdout
+    assert "step  not recorded as a CUDA graph: 2 ranks sum their gradients" in done.stdout
+
+
 # ---- evaluation
 
 
