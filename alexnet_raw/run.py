@@ -106,7 +106,7 @@ class Run:
         most = _largest_share(settings, ranks)
         folder = ranks.first(lambda: new_folder(folder, spec.name))
         path = ranks.first(lambda: new_checkpoint(checkpoint_path or folder / checkpoint.FILE_NAME))
-        sources = open_sources(settings.data, settings.size)
+        sources = open_sources(settings.data, settings.size, ranks=ranks)
         classes = sources[0].classes
         spec = net_data.fit(spec, settings.data, sources[0])
         spec = with_outputs(spec, settings.outputs, len(classes))
@@ -147,7 +147,7 @@ class Run:
             set_precision(devices, settings.precision)
             most = _largest_share(settings, ranks)
             model = Model.restore(saved, path, devices, most, for_training=True)
-            sources = open_sources(settings.data, model.picture_size, model.classes)
+            sources = open_sources(settings.data, model.picture_size, model.classes, ranks)
             run = cls(settings, model, sources, path.parent, checkpoint.main(path), threads, ranks)
             run._set_state(state)
             if changes.keys() & {"lr", "schedule"}:

@@ -10,6 +10,7 @@ from typing import Any
 from alexnet_raw import atomic, checkpoint, data, layer_file, net_data, recipes
 from alexnet_raw.layer_file import LayerFileError
 from alexnet_raw.net_spec import NetSpec
+from alexnet_raw.parallel import ALONE, Ranks
 
 PAPER = {"epochs": 90, "batch_size": 128}
 PLAIN = {"mirror": False, "colour_noise": "none"}  # pictures as they are
@@ -165,12 +166,12 @@ def with_outputs(spec: NetSpec, wish: int | str | None, classes: int) -> NetSpec
 
 
 def open_sources(
-    path: str | None, size: int, classes: list[str] | None = None
+    path: str | None, size: int, classes: list[str] | None = None, ranks: Ranks = ALONE
 ) -> tuple[data.Source, data.Source | None]:
     """Training and validation pictures (None where there are none), prepared to size x size."""
-    train = data.open(path, "train", size=size, classes=classes)
+    train = data.open(path, "train", size=size, classes=classes, ranks=ranks)
     try:
-        return train, data.open(path, "val", size=size, classes=train.classes)
+        return train, data.open(path, "val", size=size, classes=train.classes, ranks=ranks)
     except data.NoValidationPictures:
         return train, None
 

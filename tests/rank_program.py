@@ -10,6 +10,8 @@ The environment lets something happen:
     RANK_CHANGE=RANK         that rank's first weights are others than those of the others
     RANK_FAIL=RANK           that rank cannot use its devices
     RANK_GPUS=late, early    cuda:N is a stand-in, whose streams work so
+    RANK_DECODED=FOLDER      each rank lists the picture files that it decodes in FOLDER/decoded-RANK
+    RANK_CACHE=BYTES         pictures of a folder that are kept in memory
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ sys.modules["alexnet_raw.plots"] = ModuleType("plots")  # to load matplotlib tak
 
 from alexnet_raw import cli, metrics, optimizer, run_report, training  # noqa: E402
 from alexnet_raw.cli import options  # noqa: E402
+from alexnet_raw.data import picture_folder  # noqa: E402
 from alexnet_raw.device import DeviceError  # noqa: E402
 from alexnet_raw.network import Network  # noqa: E402
 from alexnet_raw.parallel import buckets, launched  # noqa: E402
@@ -70,6 +73,17 @@ def main() -> int:
         sys.modules["cupy.cuda.nccl"] = nccl_stand_in
         gpu_stand_in.Stream.eager = when == "early"
         gpu_stand_in.install(SimpleNamespace(setattr=setattr))
+    if folder := happens.get("RANK_DECODED"):
+        prepare = picture_folder.prepare_file
+
+        def prepare_and_list(file, *arguments):
+            with (Path(folder) / f"decoded-{rank}").open("a") as decoded:
+                decoded.write(f"{file}\n")
+            return prepare(file, *arguments)
+
+        picture_folder.prepare_file, picture_folder._CHUNK = prepare_and_list, 4
+    if size := happens.get("RANK_CACHE"):
+        picture_folder.PictureFolder.__init__.__kwdefaults__["cache_bytes"] = int(size)
     if happens.get("RANK_FAIL") == str(rank):
 
         def fail(args):

@@ -7,11 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from alexnet_raw import checkpoint
 from tests import tiny_run
@@ -135,6 +137,55 @@ def test_rank_0_speaks_for_all(settings, three, tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(
         file.name for file in three.iterdir() if file.name != "ranks"
     )
+
+
+# ---- pictures
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory) -> Path:
+    """A folder of 45 training and 9 validation pictures, of which three cannot be read."""
+    folder, rng = tmp_path_factory.mktemp("photographs"), np.random.default_rng(3)
+    for split, count in (("train", tiny_run.TRAIN), ("val", 9)):
+        for i in range(count):
+            file = folder / split / "abc"[i % 3] / f"{i:02}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            pixels = rng.integers(0, 80, (tiny_run.SIZE, tiny_run.SIZE, 3)).astype(np.uint8)
+            pixels[4 * (i % 3) : 4 * (i % 3) + 4] += 150
+            Image.fromarray(pixels).save(file)
+    for i in (7, 20, 44):
+        file = folder / "train" / "abc"[i % 3] / f"{i:02}.png"
+        file.write_bytes(file.read_bytes()[:60])
+    return folder
+
+
+@pytest.mark.parametrize("cache", [2**31, 0])
+def test_each_rank_decodes_its_share(settings, photographs, tmp_path, cache):
+    """No picture is decoded by two ranks in one pass; broken ones are left out as by one rank."""
+    runs, every = [], [str(file) for file in photographs.glob("train/*/*")]
+    passes = (
+        1 if cache else 2
+    )  # the mean image, and the epoch, in which known broken ones are not tried
+    for ranks in (1, 3):
+        folder = tmp_path / str(ranks)
+        folder.mkdir()
+        happens = {"RANK_DECODED": folder, "RANK_CACHE": cache}
+        own = ["--data", photographs, "--epochs", "1", "--output", folder]
+        done = start(ranks, "train", *settings, *own, **happens)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("epoch 1/1 | ") == 1
+        for broken in ("b/07", "c/20", "c/44"):
+            assert f"{broken}.png: left out: " in done.stderr
+        decoded = [(folder / f"decoded-{rank}").read_text().splitlines() for rank in range(ranks)]
+        training = [[file for file in files if "/train/" in file] for files in decoded]
+        times = Counter(file for files in training for file in files)
+        assert sorted(times) == sorted(every) and set(times.values()) <= {1, passes}
+        assert sum(count == passes for count in times.values()) >= 42
+        assert max(map(len, training)) <= passes * (len(every) // ranks + 4)
+        runs.append(folder)
+    one, other = (checkpoint.load(folder).metadata["run"]["history"][0] for folder in runs)
+    assert one["train"]["pictures"] == other["train"]["pictures"] == 42
+    np.testing.assert_allclose(losses(runs[0]), losses(runs[1]), rtol=1e-5)
 
 
 # ---- GPUs

@@ -69,9 +69,9 @@ class Trained:
         """Its "train" or "val" pictures, prepared as in training."""
         from alexnet_raw import data
 
-        size = self.model.picture_size
+        size, classes = self.model.picture_size, self.model.classes
         try:
-            return data.open(self.where, split, size=size, classes=self.model.classes)
+            return data.open(self.where, split, size=size, classes=classes, ranks=self._args.ranks)
         except data.NoValidationPictures as error:
             raise ValueError(f"{error}; --split train takes the training pictures") from error
 
