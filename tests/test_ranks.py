@@ -202,8 +202,10 @@ def two(even, tmp_path_factory) -> Path:
     return train(2, even, tmp_path_factory.mktemp("two"))
 
 
-@pytest.mark.parametrize("when", ["late", "early"])
-@pytest.mark.parametrize("devices", ["", "cuda:0,cuda:0", "cuda:0,cuda:1"])
+@pytest.mark.parametrize(
+    ("devices", "when"),
+    [("", "early"), ("cuda:0,cuda:0", "late"), ("cuda:0,cuda:1", "late"), ("cuda:0,cuda:1", "early")],
+)
 def test_ranks_on_gpus(even, two, tmp_path, devices, when):
     """Stand-ins, NCCL among them, whose streams work as late or early as they may: the same bits."""
     arguments = ["--devices", devices] if devices else []
