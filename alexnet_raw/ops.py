@@ -26,12 +26,10 @@ from alexnet_raw.neuron import IDENT, Neuron
 Share = tuple[int, int] | None  # (first, batch): see philox_uniform
 
 _BOOL = (bool, np.bool_)
-_SHARE = (tuple, type(None))
 _EXPECTED = {
     Integral: "an integer",
     Real: "a number",
     _BOOL: "True or False",
-    _SHARE: "None or (first, batch), two integers",
     str: "a string",
     Neuron: "a Neuron",
     np.ndarray: "a NumPy array",
@@ -41,7 +39,6 @@ _SETTINGS: dict[str, Any] = {
     **dict.fromkeys(("stride", "padding", "groups", "size", "start", "top", "left", "k"), Integral),
     "norm_size": Integral,
     **dict.fromkeys(("seed", "layer", "step"), Integral),
-    "share": _SHARE,
     **dict.fromkeys(("scale", "power", "min_div", "keep", "stdev"), Real),
     **dict.fromkeys(("coeff", "least", "most"), Real),
     **dict.fromkeys(("accumulate", "inverted", "blocked", "center", "centred"), _BOOL),
@@ -54,18 +51,30 @@ _OPTIONAL = ("bias", "targets", "given", "rounded")
 
 def _setting(name: str, key: str, value: Any) -> Any:
     """The value as the extension takes it."""
+    if key == "share":
+        return _share(name, value)
     kind = _SETTINGS[key]
-    fits = isinstance(value, kind) and not (isinstance(value, bool) and kind in (Integral, Real))
-    if kind is _SHARE and value is not None:
-        fits = fits and len(value) == 2 and all(isinstance(number, Integral) for number in value)
-    if not fits:
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind in (Integral, Real)):
         raise TypeError(f"{name}: {key} must be {_EXPECTED[kind]}, got {value!r}")
     if kind is Neuron:
         return value.kind, value.a, value.b
-    integers = value or () if kind is _SHARE else (value,) if kind is Integral else ()
-    if key not in ("seed", "layer", "step") and not all(-(2**31) <= i < 2**31 for i in integers):
-        raise ValueError(f"{name}: {key} must fit in 32 bits, got {value}")
-    return int(value) if kind is Integral else value
+    if kind is Integral:
+        value = int(value)
+        if key not in ("seed", "layer", "step") and not -(2**31) <= value < 2**31:
+            raise ValueError(f"{name}: {key} must fit in 32 bits, got {value}")
+    return value
+
+
+def _share(name: str, share: Share) -> Share:
+    """The place in a batch as the extension takes it."""
+    if share is None:
+        return None
+    pair = isinstance(share, tuple) and len(share) == 2
+    if not pair or not all(isinstance(number, Integral) for number in share):
+        raise TypeError(f"{name}: share must be None or (first, batch), two integers, got {share!r}")
+    if not all(-(2**31) <= number < 2**31 for number in share):
+        raise ValueError(f"{name}: share must fit in 32 bits, got {share}")
+    return int(share[0]), int(share[1])
 
 
 def _call(name: str, arrays: dict[str, Array | None], **settings: Any) -> None:

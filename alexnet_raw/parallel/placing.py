@@ -53,8 +53,8 @@ def threads(ranks: Ranks) -> int | None:
     Ranks of a machine that may run on the same cores share them equally; where the launcher gave each
     its own cores, it uses those.
     """
-    cores = default_threads()
-    if ranks.local_size == 1:
+    if ranks.size == 1:
         return None
     own = (socket.gethostname(), tuple(sorted(os.sched_getaffinity(0))))
-    return max(1, cores // ranks.gather(own).count(own))
+    sharing = ranks.gather(own).count(own)
+    return max(1, default_threads() // sharing) if sharing > 1 else None

@@ -75,10 +75,9 @@ class Ranks:
     def abort(self, code: int) -> None:
         """Ends all ranks, wherever they are, with this exit code; one that is alone goes on."""
 
-    def share(self, count: int, rank: int | None = None) -> slice:
-        """Which of `count` images are a rank's (None: this one's): as many for each as can be."""
-        rank = self.rank if rank is None else rank
-        return slice(count * rank // self.size, count * (rank + 1) // self.size)
+    def share(self, count: int) -> slice:
+        """Which of `count` images are this rank's; no rank has two more than another."""
+        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def largest_share(self, count: int) -> int:
         """The most images that a rank has of `count`."""
