@@ -51,7 +51,7 @@ class Network:
         parameters: name such as "conv1a.weights0" -> Parameter, in layer order.
         input_device: where `forward` wants pictures and labels.
         wants_gradient: names of the layers whose outputs get a gradient in `backward`.
-        rate_scale: multiplies every learning rate (plateaus, `--lr`); 1 to begin with.
+        rate_scale: multiplies every learning rate (plateaus, `--lr`, `--scale-lr`); 1 to begin with.
         recordings: of whole steps, on a GPU.
     """
 

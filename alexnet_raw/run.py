@@ -271,9 +271,10 @@ class Run:
 
     @property
     def rate_scale(self) -> float:
-        """What --lr and the plateau multiply all rates of the parameter file by."""
-        wish = self.settings.lr
-        base = wish / max(rate.eps for rate in self.rates) if wish is not None else 1.0
+        """What --lr or --scale-lr, and the plateau, multiply all rates of the parameter file by."""
+        wish, base = self.settings.lr, self.settings.batch_scale
+        if wish is not None:
+            base = wish / max(rate.eps for rate in self.rates)
         return base * self.plateau.scale
 
     @property

@@ -59,6 +59,7 @@ FIXED = {  # what a resumed run keeps
     "--init-from": "init_from",
     "--classes": "outputs",
     "--batch-size": "batch_size",
+    "--scale-lr": "scale_lr",
     "--seed": "seed",
     "--output": "output",
     "--checkpoint": "checkpoint",
@@ -108,6 +109,12 @@ def add(command: argparse.ArgumentParser) -> None:
         metavar="RATE",
         type=options.positive,
         help="learning rate (default: those of the parameter file)",
+    )
+    how.add_argument(
+        "--scale-lr",
+        choices=("linear", "sqrt"),
+        help="let the rates grow with the batch size: times --batch-size divided by its default, or "
+        "the square root of that (default: not)",
     )
     how.add_argument(
         "--schedule",
