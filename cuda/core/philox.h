@@ -32,6 +32,11 @@ __device__ __forceinline__ PhiloxStream of_this_step(PhiloxStream stream) {
 
 struct PhiloxWords {
     uint32_t word[4];
+
+    // word[i], without a place in a GPU's memory.
+    __host__ __device__ uint32_t operator[](int i) const {
+        return i < 2 ? (i == 0 ? word[0] : word[1]) : (i == 2 ? word[2] : word[3]);
+    }
 };
 
 // Words 4 * block ... 4 * block + 3 of the stream.
@@ -81,7 +86,7 @@ __device__ __forceinline__ V draw_lanes(const PhiloxStream& stream, index_t elem
 template <class V>
 __device__ __forceinline__ V uniform_lanes_from(const PhiloxStream& stream, index_t element) {
     return draw_lanes<V>(stream, element, [](const PhiloxWords& words, int word) {
-        return philox_uniform(words.word[word]);
+        return philox_uniform(words[word]);
     });
 }
 
@@ -117,7 +122,7 @@ template <class V>
 __device__ __forceinline__ V normal_lanes(const PhiloxStream& stream, index_t element) {
     return draw_lanes<V>(stream, element, [](const PhiloxWords& words, int word) {
         const int first = word / 2 * 2;
-        const NormalPair pair = philox_normal(words.word[first], words.word[first + 1]);
+        const NormalPair pair = philox_normal(words[first], words[first + 1]);
         return word % 2 ? pair.sine : pair.cosine;
     });
 }
