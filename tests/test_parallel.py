@@ -240,3 +240,20 @@ def test_check_same(facts, changed, message):
     checks.check_same(other, facts, {**arrays, **changed})
     with pytest.raises(RanksError, match=message):
         checks.check_same(Others(heard=[other.heard]), {"pictures": 5}, arrays)
+
+
+# ---- who is waited for
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({0: 7, 1: 7, 2: 7}, None),
+        ({0: 7, 2: 7}, "rank 1 on b does not answer"),
+        ({0: 7, 1: 6, 2: 6}, "all others wait for rank 1 on b, rank 2 on c: look"),
+        ({2: 5}, "rank 0 on a, rank 1 on b does not answer"),
+    ],
+)
+def test_who_is_waited_for(counts, message):
+    said = pytest.importorskip("alexnet_raw.parallel.watch", exc_type=ImportError).stuck(counts, "abc")
+    assert said is None if message is None else said.startswith(message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -118,9 +119,9 @@ def test_ranks_repeat_a_run_to_the_bit(settings, three, tmp_path):
 
 def test_a_run_goes_on_on_another_number_of_ranks(settings, alone, tmp_path):
     """Stopped within epochs, once by a signal that one rank of three gets."""
-    done = start(1, "train", *settings, "--output", tmp_path, RANK_STOP="2,0")
+    done = start(1, "train", *settings, "--output", tmp_path, RANK_STOP="2,0,SIGTERM")
     assert done.returncode == 128 + 15, done.stderr
-    done = start(3, "train", "--resume", tmp_path, RANK_STOP="7,1")
+    done = start(3, "train", "--resume", tmp_path, RANK_STOP="7,1,SIGTERM")
     assert done.returncode == 128 + 15, done.stderr
     assert "resumed in epoch 1, after batch 2" in done.stdout
     assert "in epoch 2, after batch 2 of 5" in done.stdout
@@ -252,6 +253,31 @@ def test_an_error_of_one_rank(settings, tmp_path):
     assert done.returncode == 2
     assert "alexnet-raw train: rank 2 on " in done.stderr
     assert ": the device is gone: look for it" in done.stderr
+
+
+def test_a_killed_rank(settings, alone, tmp_path):
+    """mpiexec ends the others; nothing is lost that was saved."""
+    saving = ["--output", tmp_path, "--save-minutes", "1e-9"]
+    done = start(3, "train", *settings, *saving, RANK_STOP="7,1,SIGKILL")
+    assert done.returncode == 9 and "Killed (signal 9)" in done.stdout
+    done = start(2, "train", "--resume", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "resumed in epoch 2, after batch 1\n" in done.stdout
+    alike(alone, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("SIGSTOP", "after 2 seconds without news rank 1 on HOST does not answer: it was stopped"),
+        ("sleep", "after 2 seconds without news all others wait for rank 1 on HOST: look at what"),
+    ],
+)
+def test_a_rank_that_hangs(settings, tmp_path, how, message):
+    stop = {"RANK_STOP": f"3,1,{how}"}
+    done = start(3, "train", *settings, "--output", tmp_path, "--patience", "2", **stop)
+    assert done.returncode == 3
+    assert done.stderr.count(message.replace("HOST", socket.gethostname())) == 1
 
 
 @pytest.mark.parametrize(

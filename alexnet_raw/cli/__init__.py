@@ -90,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         module.add(command)
-        command.set_defaults(run=module.run, mpi=False, takes_ranks=module in (train, evaluate))
+        command.set_defaults(run=module.run, takes_ranks=module in (train, evaluate))
     return top
 
 
