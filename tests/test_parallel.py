@@ -194,7 +194,8 @@ def test_devices_of_ranks(gpus, wish, rank, want):
     assert placing.devices(wish, Others(rank, 10)) == want
 
 
-def test_devices_without_gpus_or_others():
+def test_devices_without_gpus_or_others(monkeypatch):
+    monkeypatch.setattr(placing, "gpu_count", lambda: 0)
     assert placing.devices(None, ALONE) == placing.devices(None, Others(1)) == "cpu"
     assert placing.devices("cuda:0", Others(1)) == "cuda:0"  # and the device will say what is wrong
 

@@ -32,7 +32,12 @@ pytestmark = pytest.mark.skipif(
 
 
 def start(ranks: int, *arguments: str | Path, **happens: str | Path) -> subprocess.CompletedProcess:
-    """Runs `alexnet-raw` as that many processes of one thread each (1: without mpiexec)."""
+    """Runs `alexnet-raw` as that many processes of one thread each (1: without mpiexec).
+
+    On the CPU, unless they are told otherwise, or GPUs have stand-ins.
+    """
+    if "--devices" not in arguments and "RANK_GPUS" not in happens:
+        arguments = (*arguments, "--devices", "cpu")
     command = [sys.executable, "-m", "tests.rank_program", *map(str, arguments), "--threads", "1"]
     if ranks > 1:
         command = [MPIEXEC, "-n", str(ranks), *command]
@@ -269,14 +274,14 @@ def test_a_killed_rank(settings, alone, tmp_path):
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("SIGSTOP", "after 2 seconds without news rank 1 on HOST does not answer: it was stopped"),
-        ("sleep", "after 2 seconds without news all others wait for rank 1 on HOST: look at what"),
+        ("SIGSTOP", "after 4 seconds without news rank 1 on HOST does not answer: it was stopped"),
+        ("sleep", "after 4 seconds without news all others wait for rank 1 on HOST: look at what"),
     ],
 )
 def test_a_rank_that_hangs(settings, tmp_path, how, message):
     stop = {"RANK_STOP": f"3,1,{how}"}
-    done = start(3, "train", *settings, "--output", tmp_path, "--patience", "2", **stop)
-    assert done.returncode == 3
+    done = start(3, "train", *settings, "--output", tmp_path, "--patience", "4", **stop)
+    assert done.returncode in (3, 9)  # 9: of the others, whom mpiexec kills then
     assert done.stderr.count(message.replace("HOST", socket.gethostname())) == 1
 
 
