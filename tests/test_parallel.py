@@ -14,7 +14,7 @@ from alexnet_raw.device import DeviceError, parse_devices
 from alexnet_raw.network import Network
 from alexnet_raw.parallel import ALONE, Ranks, RanksError, buckets, checks, placing
 from alexnet_raw.parallel import ranks as module
-from alexnet_raw.parameters import Parameter
+from alexnet_raw.parameters import Parameter, Rate
 from tests import gpu_stand_in, tiny_run
 
 
@@ -31,7 +31,7 @@ class Others(Ranks):
     def __init__(self, rank: int = 0, size: int = 2, heard=None):
         self.rank = self.local_rank = rank
         self.size = self.local_size = size
-        self.heard, self.started = heard, []
+        self.heard, self.started, self.awaited = heard, [], set()
 
     def gather(self, value):
         return [value] + self.heard if self.heard is not None else [value] * self.size
@@ -49,7 +49,7 @@ class Others(Ranks):
         return sum < len(self.started)  # when the next one has begun
 
     def wait(self, sum):
-        pass
+        self.awaited.add(sum)
 
 
 # ---- what launchers tell
@@ -152,6 +152,21 @@ def test_buckets(tmp_path, monkeypatch, devices, rng):
         assert np.shares_memory(p.gradient.data, p.bucket._memory.data)
         assert p.gradient.data.ctypes.data % 64 == 0
         np.testing.assert_array_equal(p.gradient.numpy(), 2 * plain.parameters[name].gradient.numpy())
+
+
+def test_sums_of_what_does_not_move_end_with_the_step(tmp_path, monkeypatch):
+    """Before the next gradients come into their memory: a schedule may have frozen a layer."""
+    monkeypatch.setattr(buckets, "BYTES", 1)
+    spec = layer_file.load(*tiny_run.write_net(tmp_path))
+    net = Network(spec, parse_devices("cpu"), 4, 1, (3, tiny_run.SIZE, tiny_run.SIZE))
+    for name in ("weights0", "biases"):
+        net.parameters[f"conv1a.{name}"].rate = Rate(0.0, 0.9)
+    ranks = Others()
+    net.sum_over(ranks)
+    device = net.input_device
+    images = device.zeros((3, tiny_run.SIZE, tiny_run.SIZE, 4))
+    net.train_step(images, device.zeros((4,), np.int32), step=0, progress=0.0)
+    assert len(ranks.started) > 5 and ranks.awaited == set(range(1, len(ranks.started) + 1))
 
 
 def test_parameters_move_as_their_sums_arrive(monkeypatch):

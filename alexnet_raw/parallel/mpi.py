@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 import socket
 import time
 from collections.abc import Callable
@@ -30,6 +31,8 @@ class MpiRanks(Ranks):
         self.local_rank, self.local_size = machine.rank, machine.size
         machine.Free()
         hosts = self._comm.allgather(socket.gethostname())
+        if MPI.Query_thread() < MPI.THREAD_MULTIPLE:  # whoever began MPI did not want threads
+            patience = math.inf
         self._watch = Watch(MPI.COMM_WORLD.Dup(), hosts, patience)
         atexit.register(self._watch.end)  # before mpi4py ends MPI
         self._sums: dict[str, Sums] = {}
