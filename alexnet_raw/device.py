@@ -75,6 +75,11 @@ class Device:
         return not self.is_cuda or self._stream is self._own_stream
 
     @property
+    def bus_id(self) -> str:
+        """Which GPU of the machine it is, whatever its number here."""
+        return self._cupy.cuda.Device(self.ordinal).pci_bus_id
+
+    @property
     def has_tensor_cores(self) -> bool:
         """Whether it multiplies TF32 and bfloat16 faster than float32."""
         if not self.is_cuda:
@@ -369,6 +374,14 @@ def read_later(arrays: Sequence[Array]) -> Callable[[], list[np.ndarray]]:
         return values
 
     return read
+
+
+def gpu_count() -> int:
+    """How many GPUs can be used here."""
+    try:
+        return _extension("_cuda").device_count()
+    except (DeviceError, RuntimeError):
+        return 0
 
 
 def parse_devices(text: str) -> list[Device]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from alexnet_raw import data
 from alexnet_raw.model import Model
+from alexnet_raw.parallel import ALONE, Ranks
 
 TOP = 5  # the paper's second figure is the top-5 error
 TINY = np.finfo(np.float32).tiny  # the log loss of a probability that underflowed stays finite
 
-Visitor = Callable[[data.Batch, np.ndarray], None]  # gets (pictures, outputs) float32
+# Gets a batch, which may be without its pictures, and (pictures, outputs) float32.
+Visitor = Callable[[data.Batch, np.ndarray], None]
 
 
 @dataclass
@@ -48,21 +50,34 @@ def evaluate(
     views: int = 1,
     tick: Callable[[int], bool] = lambda pictures: True,
     visitors: Sequence[Visitor] = (),
+    ranks: Ranks = ALONE,
 ) -> Score | None:
-    """The score on all pictures of a loader (made with train=False).
+    """The score on all pictures of a loader (made with train=False, and for these ranks).
 
-    ``tick`` is called with the number of pictures after each batch; where it returns False, the
-    evaluation is given up and None returned. ``visitors`` see each batch and its probabilities.
+    ``tick`` is called with the number of pictures after each batch (of each rank); where it returns
+    False, to all ranks alike, the evaluation is given up and None returned. ``visitors``, of any rank,
+    see each batch and its probabilities.
     """
-    score = Score()
-    for batch in loader.epoch(0):
-        probabilities = model.probabilities(batch, views)
-        score.judge(probabilities, batch.labels)
-        for visit in visitors:
-            visit(batch, probabilities)
-        if not tick(len(batch)):
+    wanted = any(ranks.gather(bool(visitors)))
+
+    def judged() -> Iterator[tuple[Score, data.Batch, np.ndarray | None]]:
+        for batch in loader.epoch(0):
+            probabilities = model.probabilities(batch, views)
+            score = Score()
+            score.judge(probabilities, batch.labels)
+            seen = replace(batch, pictures=batch.pictures[:0])
+            yield score, seen, probabilities if wanted else None
+
+    whole = Score()
+    for results in ranks.rounds(judged()):
+        before = whole.pictures
+        for score, batch, probabilities in results:
+            whole.add(score)
+            for visit in visitors:
+                visit(batch, probabilities)
+        if not tick(whole.pictures - before):
             return None
-    return score
+    return whole
 
 
 def errors(probabilities: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:

@@ -81,6 +81,18 @@ class Metrics:
             self._writer.close()
 
 
+class NoMetrics:
+    """In place of `Metrics`, for ranks that write nothing."""
+
+    def batch(self, step: int, position: Record, score: Score) -> None: ...
+
+    def stuck(self, step: int, classes: int) -> None: ...
+
+    def epoch(self, step: int, history: list[Record]) -> None: ...
+
+    def close(self) -> None: ...
+
+
 def weight_sizes(parameters: Iterable[Parameter]) -> dict[str, list[float]]:
     """Name -> mean size of its values and of its last update, as cuda-convnet printed them."""
 

@@ -27,6 +27,8 @@ from alexnet_raw.layers.data import Data
 from alexnet_raw.memory import Memory, Slot
 from alexnet_raw.net_spec import NetSpec
 from alexnet_raw.optimizer import Optimizer
+from alexnet_raw.parallel import Ranks
+from alexnet_raw.parallel.buckets import Buckets
 from alexnet_raw.parameters import Parameter, ParameterSpec
 from alexnet_raw.recording import Recordings
 
@@ -49,7 +51,7 @@ class Network:
         parameters: name such as "conv1a.weights0" -> Parameter, in layer order.
         input_device: where `forward` wants pictures and labels.
         wants_gradient: names of the layers whose outputs get a gradient in `backward`.
-        rate_scale: multiplies every learning rate (plateaus, `--lr`); 1 to begin with.
+        rate_scale: multiplies every learning rate (plateaus, `--lr`, `--scale-lr`); 1 to begin with.
         recordings: of whole steps, on a GPU.
     """
 
@@ -120,16 +122,26 @@ class Network:
         drawing = [layer for layer in self.spec if layer.draws_on_host]
         refusal = f"{drawing[0].name} of type {drawing[0].type} draws on the host" if drawing else None
         self.recordings = Recordings(used, refusal)
+        self._buckets: Buckets | None = None
         self._sites_for(batch_size)
 
     # ---- a pass over the layers
 
-    def forward(self, images: Array, labels: Array | None, train: bool, step: int = 0) -> None:
+    def forward(
+        self,
+        images: Array,
+        labels: Array | None,
+        train: bool,
+        step: int = 0,
+        share: ops.Share = None,
+    ) -> None:
         """Run all layers on a batch.
 
         images: (channels, height, width, N) float32 or bfloat16, labels: (N,) int32, on `input_device`;
         without labels no cost is computed. Costs against targets (crossent, crossent2, rflickr) also
         take (outputs, N) float32 in place of labels. train: drop units, with the masks of `step`.
+        share: (first, batch) where the images are those from `first` on of a batch of so many, of which
+        other ranks have the others: masks and gradients are those of this part.
         """
         pictures = self.spec.pictures.name
         if images.shape[:-1] != self.shapes[pictures] or images.device is not self.input_device:
@@ -157,7 +169,7 @@ class Network:
             now.outputs[site.layer.name, site.device] = None if missing else site.out
             if missing:
                 continue
-            site.train, site.step = train, step
+            site.train, site.step, site.share = train, step, share
             site.inputs = [self._fetch(name, site) for name in site.layer.inputs]
             site.layer.forward(site)
 
@@ -208,7 +220,8 @@ class Network:
             site = sites[turn.layer.name]
             find = partial(self._memory.array, images=site.images)
             if turn.cost:
-                site.fused_cost = (self._fetch(turn.cost.inputs[0], site), turn.cost.coeff)
+                coeff = site.weighted(turn.cost.coeff)
+                site.fused_cost = (self._fetch(turn.cost.inputs[0], site), coeff)
             site.dout, site.dz = turn.dout and find(turn.dout), turn.dz and find(turn.dz)
             site.neuron = turn.neuron
             site.dinputs = [route and route.gradient(find) for route in turn.routes]
@@ -224,23 +237,53 @@ class Network:
             raise RuntimeError("update needs a backward before it")
         self._optimizer.step(self._learning.values(), progress, self.rate_scale)
 
-    def train_step(self, images: Array, labels: Array, step: int, progress: float) -> None:
-        """forward, backward and update; on a GPU at little cost for arrays that come again."""
+    def sum_over(self, ranks: Ranks) -> None:
+        """From now on gradients of `train_step` are sums over these ranks, who all take the same steps.
+
+        Before the first step. Steps with sums in them are not recorded.
+        """
+        self._buckets = Buckets([self._finished[turn.layer.name] for turn in self._turns], ranks)
+        self.recordings.refusal = f"{ranks.size} ranks sum their gradients"
+
+    def train_step(
+        self, images: Array, labels: Array, step: int, progress: float, share: ops.Share = None
+    ) -> None:
+        """forward, backward and update; on a GPU at little cost for arrays that come again.
+
+        share: the images' place in the batch of all ranks (`forward`), after `sum_over`.
+        """
         self._set_step(step)
         moving = self._optimizer.set_rates(self._learning.values(), progress, self.rate_scale)
 
         def work() -> _Pass:
             self._optimizer.begin(moving)
-            self.forward(images, labels, train=True, step=step)
-            for finished in self._backward():
-                self._optimizer.step_early(finished)
-            self._optimizer.step_due()
-            for device in self._steps:
-                device.join()
+            self.forward(images, labels, train=True, step=step, share=share)
+            self._learn(self._backward())
             return self._now
 
         precisions = tuple(device.precision for device in self._steps)
         self._now = self.recordings.run((images, labels, moving, precisions), work)
+
+    def train_step_without_images(self, progress: float) -> None:
+        """The same for a rank that has no image of the batch, and moves as the others do."""
+        self._optimizer.begin(
+            self._optimizer.set_rates(self._learning.values(), progress, self.rate_scale)
+        )
+        self._learn(self._no_gradients())
+
+    def _no_gradients(self) -> Iterator[set[Parameter]]:
+        for turn in self._turns:
+            for parameter in self._finished[turn.layer.name]:
+                parameter.gradient.fill(0)
+            yield self._finished[turn.layer.name]
+
+    def _learn(self, turns: Iterator[set[Parameter]]) -> None:
+        """Moves the parameters while their gradients are made, turn by turn."""
+        for finished in self._buckets.sum(turns) if self._buckets else turns:
+            self._optimizer.step_early(finished)
+        self._optimizer.step_due()
+        for device in self._steps:
+            device.join()
 
     # ---- results, on the host
 

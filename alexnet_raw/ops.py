@@ -23,6 +23,8 @@ import numpy as np
 from alexnet_raw.device import BF16, Array, Device
 from alexnet_raw.neuron import IDENT, Neuron
 
+Share = tuple[int, int] | None  # (first, batch): see philox_uniform
+
 _BOOL = (bool, np.bool_)
 _EXPECTED = {
     Integral: "an integer",
@@ -49,6 +51,8 @@ _OPTIONAL = ("bias", "targets", "given", "rounded")
 
 def _setting(name: str, key: str, value: Any) -> Any:
     """The value as the extension takes it."""
+    if key == "share":
+        return _share(name, value)
     kind = _SETTINGS[key]
     if not isinstance(value, kind) or (isinstance(value, bool) and kind in (Integral, Real)):
         raise TypeError(f"{name}: {key} must be {_EXPECTED[kind]}, got {value!r}")
@@ -59,6 +63,18 @@ def _setting(name: str, key: str, value: Any) -> Any:
         if key not in ("seed", "layer", "step") and not -(2**31) <= value < 2**31:
             raise ValueError(f"{name}: {key} must fit in 32 bits, got {value}")
     return value
+
+
+def _share(name: str, share: Share) -> Share:
+    """The place in a batch as the extension takes it."""
+    if share is None:
+        return None
+    pair = isinstance(share, tuple) and len(share) == 2
+    if not pair or not all(isinstance(number, Integral) for number in share):
+        raise TypeError(f"{name}: share must be None or (first, batch), two integers, got {share!r}")
+    if not all(-(2**31) <= number < 2**31 for number in share):
+        raise ValueError(f"{name}: share must fit in 32 bits, got {share}")
+    return int(share[0]), int(share[1])
 
 
 def _call(name: str, arrays: dict[str, Array | None], **settings: Any) -> None:
@@ -362,13 +378,15 @@ def neuron_backward(
     )
 
 
-def noisy_relu(out: Array, inp: Array, *, seed: int, layer: int, step: int | Array) -> None:
+def noisy_relu(
+    out: Array, inp: Array, *, seed: int, layer: int, step: int | Array, share: Share = None
+) -> None:
     """out = max(0, inp + noise), noise normal with variance logistic(inp); any shape.
 
     Source: Nair and Hinton, ICML 2010. The gradient is that of relu. Draws depend on (seed, layer,
-    step) and an element's place only.
+    step) and an element's place only; share as in `philox_uniform`.
     """
-    _call("noisy_relu", {"out": out, "inp": inp}, seed=seed, layer=layer, step=step)
+    _call("noisy_relu", {"out": out, "inp": inp}, seed=seed, layer=layer, step=step, share=share)
 
 
 # ---- bias: biases of single pixels, and the gradient of biases (paper, section 5)
@@ -744,11 +762,13 @@ def random_pool_forward(
     seed: int,
     layer: int,
     step: int | Array,
+    share: Share = None,
 ) -> None:
     """out = one pixel of each window, drawn from all of its pixels alike.
 
     Arrays and windows as in `pool_forward`; size is at most 4095. Element i of out takes pixel
-    floor(u * n), in rows, of its window's n, where u is draw i of the stream (seed, layer, step).
+    floor(u * n), in rows, of its window's n, where u is draw i of the stream (seed, layer, step); share
+    as in `philox_uniform`.
     """
     _call(
         "random_pool_forward",
@@ -759,6 +779,7 @@ def random_pool_forward(
         seed=seed,
         layer=layer,
         step=step,
+        share=share,
     )
 
 
@@ -772,6 +793,7 @@ def random_pool_backward(
     seed: int,
     layer: int,
     step: int | Array,
+    share: Share = None,
     accumulate: bool = False,
 ) -> None:
     """dinp (+)= dout at the pixels that `random_pool_forward` took with the same settings."""
@@ -784,6 +806,7 @@ def random_pool_backward(
         seed=seed,
         layer=layer,
         step=step,
+        share=share,
         accumulate=accumulate,
     )
 
@@ -864,12 +887,16 @@ def eltmax_backward(
 # ---- philox: the random numbers behind dropout and augmentation
 
 
-def philox_uniform(out: Array, *, seed: int, layer: int, step: int | Array) -> None:
+def philox_uniform(
+    out: Array, *, seed: int, layer: int, step: int | Array, share: Share = None
+) -> None:
     """out, any shape: element i, in C order, is draw i in [0, 1) of the stream (seed, layer, step).
 
     Seed below 2^64, layer and step below 2^32. The same on every device and for any thread count.
+    share, (first, batch): out (..., images) is the part whole[..., first : first + images] of a whole
+    (..., batch), and takes the draws that it would take there.
     """
-    _call("philox_uniform", {"out": out}, seed=seed, layer=layer, step=step)
+    _call("philox_uniform", {"out": out}, seed=seed, layer=layer, step=step, share=share)
 
 
 # ---- dropout (paper, section 4.2)
@@ -883,13 +910,14 @@ def dropout_forward(
     seed: int,
     layer: int,
     step: int | Array,
+    share: Share = None,
     inverted: bool = False,
 ) -> None:
     """out = inp where draw i of the stream (seed, layer, step) is below keep, else 0; any shape.
 
     keep, in (0, 1], is the probability of keeping an element. The paper's convention multiplies by
     keep at test time, with `dropout_test`; the inverted one divides by keep here and needs nothing
-    at test time. The mask is never stored. out may be inp.
+    at test time. The mask is never stored. share as in `philox_uniform`. out may be inp.
     """
     _call(
         "dropout_forward",
@@ -898,6 +926,7 @@ def dropout_forward(
         seed=seed,
         layer=layer,
         step=step,
+        share=share,
         inverted=inverted,
     )
 
@@ -910,6 +939,7 @@ def dropout_backward(
     seed: int,
     layer: int,
     step: int | Array,
+    share: Share = None,
     inverted: bool = False,
 ) -> None:
     """dinp = dout through the mask that `dropout_forward` drew for the same settings.
@@ -923,6 +953,7 @@ def dropout_backward(
         seed=seed,
         layer=layer,
         step=step,
+        share=share,
         inverted=inverted,
     )
 

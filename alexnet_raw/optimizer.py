@@ -89,6 +89,9 @@ class _Group:
         self.settings.set(np.array(own, np.float32))
 
     def step(self) -> None:
+        for bucket in dict.fromkeys(p.bucket for p in self.parameters):
+            if bucket is not None:
+                bucket.wait()
         weights, velocities, gradients, rounded = zip(*self.rows, strict=True)
         ops.sgd_step(weights, velocities, gradients, self.settings.array, rounded)
         for p in self.parameters:

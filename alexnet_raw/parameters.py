@@ -16,6 +16,7 @@ from alexnet_raw.schedule import CONSTANT, Schedule
 
 if TYPE_CHECKING:
     from alexnet_raw.device import Array, Device
+    from alexnet_raw.parallel.buckets import Bucket
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Parameter:
     Attributes:
         rounded: the value as bfloat16, for products with maps that are stored so; None if there are
             none. Steps of the optimizer keep it up to date, whoever else writes a value calls `round`.
+        bucket: where several ranks train, what sums its gradient over them; None: nothing does.
     """
 
     def __init__(self, spec: ParameterSpec, layer: str, device: Device, seed: int | None):
@@ -84,6 +86,7 @@ class Parameter:
         first = np.zeros(spec.shape, np.float32) if seed is None else spec.initial(seed, layer)
         self.value: Array = device.upload(first)
         self.rounded: Array | None = None
+        self.bucket: Bucket | None = None
 
     def keep_rounded(self) -> None:
         """Have `rounded` from now on."""

@@ -17,6 +17,8 @@ from alexnet_raw.device import Device, set_precision
 from alexnet_raw.evaluation import Score
 from alexnet_raw.layers.cost import LogLoss
 from alexnet_raw.model import Model
+from alexnet_raw.parallel import ALONE, Ranks
+from alexnet_raw.parallel.checks import check_same
 from alexnet_raw.plateau import Plateau
 from alexnet_raw.run_settings import (
     EMBEDDED,
@@ -46,8 +48,9 @@ class Run:
         folder: Path,
         checkpoint_path: Path,
         threads: int | None,
+        ranks: Ranks,
     ):
-        self.settings, self.model = settings, model
+        self.settings, self.model, self.ranks = settings, model, ranks
         self.folder, self.checkpoint_path = folder, checkpoint_path
         train, validation = sources
         size, crop = settings.batch_size, model.crop
@@ -60,13 +63,19 @@ class Run:
             statistics=model.statistics,
             threads=threads,
             allocate=model.net.input_device.pinned,
+            ranks=ranks,
         )
-        self.val_loader = (
-            data.Loader(validation, size, crop, train=False, threads=threads) if validation else None
-        )
+        self.val_loader = None
+        if validation:
+            most = model.net.batch_size
+            self.val_loader = data.Loader(
+                validation, most, crop, train=False, threads=threads, ranks=ranks
+            )
         if not settings.graphs:
             model.net.recordings.refusal = "--no-graphs"
         self.tuner = model.net.input_device.tuner
+        if ranks.size > 1:
+            model.net.sum_over(ranks)
         self.rates = weight_rates(model.spec)
         self.origins: list[str] = []  # where the layers' first weights come from, a line for each
         self.epoch = 0  # that is being trained, from 0
@@ -88,51 +97,64 @@ class Run:
         folder: Path | None = None,
         checkpoint_path: Path | None = None,
         threads: int | None = None,
+        ranks: Ranks = ALONE,
     ) -> Run:
-        """A new run, with first weights drawn from the seed. Reads the pictures' mean image."""
+        """A new run, with first weights drawn from the seed. Reads the pictures' mean image.
+
+        ranks: that train it together, each with its share of every batch; all call this alike.
+        """
         _prepare(devices, settings)
         spec, settings = chosen_net(settings)
-        folder = new_folder(folder, spec.name)
-        path = new_checkpoint(checkpoint_path or folder / checkpoint.FILE_NAME)
-        sources = open_sources(settings.data, settings.size)
+        most = _largest_share(settings, ranks)
+        folder = ranks.first(lambda: new_folder(folder, spec.name))
+        path = ranks.first(lambda: new_checkpoint(checkpoint_path or folder / checkpoint.FILE_NAME))
+        sources = open_sources(settings.data, settings.size, ranks=ranks)
         classes = sources[0].classes
         spec = net_data.fit(spec, settings.data, sources[0])
         spec = with_outputs(spec, settings.outputs, len(classes))
-        statistics = data.statistics(sources[0], threads=threads)
+        statistics = data.statistics(sources[0], threads=threads, ranks=ranks)
         model = Model.build(
             spec,
             devices,
-            settings.batch_size,
+            most,
             settings.seed,
             classes,
             statistics,
             sources[0].content_size,
         )
         model.names = class_names.readable(classes, getattr(sources[0], "words", classes))
-        run = cls(settings, model, sources, folder, path, threads)
+        run = cls(settings, model, sources, folder, path, threads, ranks)
         if settings.init_from:
             run.origins = transfer.start_from(model, settings.init_from)
+        run.check_ranks()
         return run
 
     @classmethod
     def resume(
-        cls, path: Path, devices: list[Device], threads: int | None = None, **changes: Any
+        cls,
+        path: Path,
+        devices: list[Device],
+        threads: int | None = None,
+        ranks: Ranks = ALONE,
+        **changes: Any,
     ) -> Run:
-        """Goes on with the run of a checkpoint; ``changes`` replace some of its settings."""
-        path = checkpoint.locate(path)
-        atomic.check_folder("--resume", path, path.parent)
-        saved = checkpoint.load(path)
+        """Goes on with the run of a checkpoint; ``changes`` replace some of its settings.
+
+        ranks: as in `start`; as many as one likes. Rank 0 reads the checkpoint for all.
+        """
+        path, saved = ranks.first(lambda: _to_resume(path))
         try:
             state = saved.metadata["run"]
             settings = replace(Settings(**state["settings"]), **changes)
             _prepare(devices, settings, state.get("tuner"))
-            model = Model.restore(saved, path, devices, settings.batch_size, for_training=True)
-            sources = open_sources(settings.data, model.picture_size, model.classes)
-            run = cls(settings, model, sources, path.parent, checkpoint.main(path), threads)
+            most = _largest_share(settings, ranks)
+            model = Model.restore(saved, path, devices, most, for_training=True)
+            sources = open_sources(settings.data, model.picture_size, model.classes, ranks)
+            run = cls(settings, model, sources, path.parent, checkpoint.main(path), threads, ranks)
             run._set_state(state)
             if changes.keys() & {"lr", "schedule"}:
                 run.plateau = Plateau()
-            if path == run.checkpoint_path:
+            if path == run.checkpoint_path and ranks.is_first:
                 run._keep()
         except KeyError as error:
             raise CheckpointError(f"{path} lacks {error}: it is damaged; use another") from error
@@ -141,6 +163,7 @@ class Run:
                 f"{path} has been trained for {run.epoch} epochs, all of its run; "
                 f"--epochs {run.epoch + 1} or more trains it further"
             )
+        run.check_ranks()
         return run
 
     def _state(self) -> dict[str, Any]:
@@ -172,7 +195,11 @@ class Run:
         self.best = state["best"]
 
     def save(self) -> None:
-        """Writes the checkpoint, whole or not at all; at the end of an epoch keeps copies."""
+        """Writes the checkpoint, whole or not at all; at the end of an epoch keeps copies.
+
+        All ranks call it, who must agree in everything that rank 0 then writes.
+        """
+        self.check_ranks()
         record = self._ended()
         if record and record["validation"]:
             error = record["validation"]["top1"]
@@ -183,13 +210,20 @@ class Run:
             "best": run_report.best_epoch(self.history),
             "run": self._state(),
         }
-        checkpoint.save(self.checkpoint_path, Checkpoint(self.model.tensors(), metadata))
-        self._keep()
+        if self.ranks.is_first:
+            checkpoint.save(self.checkpoint_path, Checkpoint(self.model.tensors(), metadata))
+            self._keep()
         self._saved_at = time.monotonic()
 
     def save_is_due(self) -> bool:
         """Whether the last checkpoint is so old that one within the epoch is wanted."""
-        return time.monotonic() - self._saved_at >= 60 * self.settings.save_minutes
+        due = time.monotonic() - self._saved_at >= 60 * self.settings.save_minutes
+        return self.ranks.first(lambda: due)
+
+    def check_ranks(self) -> None:
+        """Raises RanksError where the ranks do not train one and the same net on the same pictures."""
+        if self.ranks.size > 1:
+            check_same(self.ranks, {"pictures": len(self.train_loader.source)}, self.model.net.state())
 
     def _keep(self) -> None:
         """After a checkpoint at the end of an epoch: the best one, and those of the last epochs.
@@ -240,9 +274,10 @@ class Run:
 
     @property
     def rate_scale(self) -> float:
-        """What --lr and the plateau multiply all rates of the parameter file by."""
-        wish = self.settings.lr
-        base = wish / max(rate.eps for rate in self.rates) if wish is not None else 1.0
+        """What --lr or --scale-lr, and the plateau, multiply all rates of the parameter file by."""
+        wish, base = self.settings.lr, self.settings.batch_scale
+        if wish is not None:
+            base = wish / max(rate.eps for rate in self.rates)
         return base * self.plateau.scale
 
     @property
@@ -260,3 +295,20 @@ def _prepare(devices: list[Device], settings: Settings, tuner: dict[str, Any] | 
         shared.restore(tuner)
     for device in devices:
         device.tuner = shared
+
+
+def _to_resume(path: Path) -> tuple[Path, Checkpoint]:
+    """The checkpoint that --resume names, and its file."""
+    path = checkpoint.locate(path)
+    atomic.check_folder("--resume", path, path.parent)
+    return path, checkpoint.load(path)
+
+
+def _largest_share(settings: Settings, ranks: Ranks) -> int:
+    """The most pictures of a batch that a rank has."""
+    if settings.batch_size < ranks.size:
+        raise ValueError(
+            f"--batch-size {settings.batch_size} is less than one picture for each of {ranks.size} "
+            "ranks: raise it, or start fewer processes"
+        )
+    return ranks.largest_share(settings.batch_size)

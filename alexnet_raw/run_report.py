@@ -35,6 +35,10 @@ def announcement(run: Run) -> str:
         f"run   {run.folder}: {settings.epochs} epochs of {len(run.train_loader)} batches of "
         f"{settings.batch_size}, seed {settings.seed}",
     ]
+    if run.ranks.size > 1:
+        share = run.model.net.batch_size
+        machine = f"{run.ranks.local_size} of them on this machine"
+        lines.append(f"ranks {run.ranks.size}, {machine}, with up to {share} pictures of each batch")
     if all(device.is_cuda for device in run.model.net.devices):
         refusal = run.model.net.recordings.refusal
         how = f"not recorded as a CUDA graph: {refusal}" if refusal else "a CUDA graph, once recorded"

@@ -10,6 +10,7 @@ from typing import Any
 from alexnet_raw import atomic, checkpoint, data, layer_file, net_data, recipes
 from alexnet_raw.layer_file import LayerFileError
 from alexnet_raw.net_spec import NetSpec
+from alexnet_raw.parallel import ALONE, Ranks
 
 PAPER = {"epochs": 90, "batch_size": 128}
 PLAIN = {"mirror": False, "colour_noise": "none"}  # pictures as they are
@@ -45,6 +46,8 @@ class Settings:
     epochs: int | None = None
     batch_size: int | None = None
     lr: float | None = None  # the largest rate of any weights; None: as the parameter file says
+    scale_lr: str | None = None  # "linear" or "sqrt": how rates grow with the batch size; None: not
+    rates_for: int | None = None  # the batch size that the file's rates are for; None: the net's own
     schedule: str | None = None  # "file": as the parameter file says; "plateau": see plateau.py
     precision: str = "fp32"  # of products, one of device.PRECISIONS
     seed: int = 1
@@ -70,6 +73,9 @@ class Settings:
             "schedule": "file" if scheduled else "plateau",
             **(suited or {}),
         }
+        defaults["rates_for"] = defaults["batch_size"]
+        if self.lr is not None and self.scale_lr is not None:
+            raise ValueError(f"--lr {self.lr:g} is the rate for any batch size: leave --scale-lr out")
         missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
         path = self.data and str(Path(self.data).expanduser().resolve())
         init_from = self.init_from and str(checkpoint.locate(self.init_from).absolute())
@@ -80,6 +86,14 @@ class Settings:
                 f"pictures; give {crop} or more"
             )
         return settings
+
+    @property
+    def batch_scale(self) -> float:
+        """What --scale-lr multiplies all rates by."""
+        if self.scale_lr is None:
+            return 1.0
+        times = self.batch_size / self.rates_for
+        return times if self.scale_lr == "linear" else math.sqrt(times)
 
     def augmentation(self, source: data.Source) -> data.Augmentation:
         """How the training pictures are varied: as suits them, unless settings say otherwise."""
@@ -166,12 +180,12 @@ def with_outputs(spec: NetSpec, wish: int | str | None, classes: int) -> NetSpec
 
 
 def open_sources(
-    path: str | None, size: int, classes: list[str] | None = None
+    path: str | None, size: int, classes: list[str] | None = None, ranks: Ranks = ALONE
 ) -> tuple[data.Source, data.Source | None]:
     """Training and validation pictures (None where there are none), prepared to size x size."""
-    train = data.open(path, "train", size=size, classes=classes)
+    train = data.open(path, "train", size=size, classes=classes, ranks=ranks)
     try:
-        return train, data.open(path, "val", size=size, classes=train.classes)
+        return train, data.open(path, "val", size=size, classes=train.classes, ranks=ranks)
     except data.NoValidationPictures:
         return train, None
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from alexnet_raw import atomic, data, run_report
 from alexnet_raw.evaluation import TOP, Score, errors, evaluate
 from alexnet_raw.interrupts import Interrupts
-from alexnet_raw.metrics import Metrics, Record, weight_sizes
+from alexnet_raw.metrics import Metrics, NoMetrics, Record, weight_sizes
 from alexnet_raw.run import Run, TrainingError
 
 PICTURES_EVERY = 20  # seconds between drawings of the learning curve and the filters
@@ -31,6 +31,8 @@ def train(run: Run, done: Callable[[list[Record]], bool] = lambda history: False
     Raises TrainingError when the loss is no longer a number or another process trains in the folder,
     CheckpointError when nothing can be saved.
     """
+    if not run.ranks.is_first:
+        return _train(run, done)
     run.folder.mkdir(parents=True, exist_ok=True)
     busy = TrainingError(
         f"{run.folder}: another 'alexnet-raw train' is at work there: wait until it ends, or choose "
@@ -42,23 +44,26 @@ def train(run: Run, done: Callable[[list[Record]], bool] = lambda history: False
 
 def _train(run: Run, done: Callable[[list[Record]], bool]) -> int:
     print(run_report.announcement(run), flush=True)
-    run_report.write_net(run.folder, run.model.spec)
     drawn = -math.inf
-    metrics = Metrics(run.folder, run.step, run.settings.tensorboard)
-    with Interrupts(INTERRUPTED) as interrupts, closing(metrics):
+    metrics = NoMetrics()
+    if run.ranks.is_first:
+        run_report.write_net(run.folder, run.model.spec)
+        metrics = Metrics(run.folder, run.step, run.settings.tensorboard)
+    with Interrupts(INTERRUPTED, run.ranks) as interrupts, closing(metrics):
         while run.epoch < run.settings.epochs:
-            if not _train_epoch(run, interrupts, metrics) or not _end_epoch(run, interrupts, metrics):
+            signal = _train_epoch(run, interrupts, metrics) or _end_epoch(run, interrupts, metrics)
+            if signal:
                 run.save()
                 print(
                     f"saved {run.checkpoint_path} in epoch {run.epoch + 1}, after batch "
                     f"{run.batch} of {len(run.train_loader)}; go on with\n"
                     f"  alexnet-raw train --resume {run.checkpoint_path}"
                 )
-                return 128 + interrupts.signal
+                return 128 + signal
             last = run.epoch == run.settings.epochs or done(run.history)
             if last or run.epoch % run.settings.save_every == 0:
                 run.save()
-            if last or time.monotonic() - drawn > PICTURES_EVERY:
+            if run.ranks.is_first and (last or time.monotonic() - drawn > PICTURES_EVERY):
                 run_report.draw(run.folder, run.history, run.model)
                 drawn = time.monotonic()
             if last:
@@ -70,8 +75,8 @@ def _train(run: Run, done: Callable[[list[Record]], bool]) -> int:
     return 0
 
 
-def _train_epoch(run: Run, interrupts: Interrupts, metrics: Metrics) -> bool:
-    """The rest of the epoch's batches; False if interrupted.
+def _train_epoch(run: Run, interrupts: Interrupts, metrics: Metrics | NoMetrics) -> int:
+    """The rest of the epoch's batches; returns the signal that interrupted them, or 0.
 
     A GPU is given the next batch before the score of the last one is read, so that it does not wait
     for the host. Whatever is saved or told of an epoch has all scores in it.
@@ -84,13 +89,16 @@ def _train_epoch(run: Run, interrupts: Interrupts, metrics: Metrics) -> bool:
         while len(due) > missing:
             trained = due.popleft()
             score = trained.score()
+            if not score.pictures:  # no rank could read one
+                continue
+            bar.update(score.pictures)
             run.score.add(score)
             metrics.batch(trained.step, trained.position, score)
             if warning := run.guessing and metrics.stuck(trained.step, run.guessing):
                 tqdm.write(f"warning: {warning}", file=sys.stderr)
 
     with _bar(run, "train", run.train_loader, run.score.pictures) as bar, closing(batches):
-        while not interrupts.signal:
+        while not (signal := interrupts.asked()):
             began = time.perf_counter()
             batch = next(batches, None)
             run.stall += time.perf_counter() - began
@@ -98,7 +106,7 @@ def _train_epoch(run: Run, interrupts: Interrupts, metrics: Metrics) -> bool:
                 take_in(0)
                 run.seconds += time.perf_counter() - began
                 run.batch = len(run.train_loader)  # broken pictures may have left batches out
-                return True
+                return 0
             score = train_batch(run, batch)
             position = {"epoch": run.epoch + 1, "batch": run.batch, "rate": run.rate}
             due.append(_Trained(run.step, position, score))
@@ -113,9 +121,8 @@ def _train_epoch(run: Run, interrupts: Interrupts, metrics: Metrics) -> bool:
                     f"stall {run.stall / run.seconds:.0%}",
                     refresh=False,
                 )
-            bar.update(len(batch))
         take_in(0)
-    return False
+    return signal
 
 
 @dataclass(frozen=True)
@@ -130,21 +137,44 @@ class _Trained:
 def train_batch(run: Run, batch: data.Batch) -> Callable[[], Score]:
     """One step of gradient descent; returns what tells what the net made of the batch before it.
 
-    That waits for the device, and raises TrainingError where the loss is no longer a number.
+    Where several ranks train, the batch is this one's share, and the score that of all their pictures.
+    To tell waits for the device and all ranks, and raises TrainingError where the loss is no longer a
+    number.
     """
     run.batch = batch.number
-    net = run.model.net
-    main = net.spec[net.spec.main_cost]
-    net.rate_scale = run.rate_scale
-    net.train_step(*run.model.upload(batch), step=run.step, progress=run.progress)
-    costs = net.costs_later()
-    outputs = None if net.counts_errors(main) else net.probabilities()
+    run.model.net.rate_scale = run.rate_scale
+    own = _own_step(run, batch)
     check = partial(_check_finite, run, run.epoch, run.batch, run.rate)
     run.batch += 1
 
     def score() -> Score:
+        whole = Score()
+        for part in run.ranks.gather(own()):
+            if part.pictures:
+                whole.add(part)
+        check(whole.loss)
+        return whole
+
+    return score
+
+
+def _own_step(run: Run, batch: data.Batch) -> Callable[[], Score]:
+    """This rank's part of a step; returns what tells what the net made of its pictures before it."""
+    net = run.model.net
+    counts = run.ranks.gather(len(batch))  # without pictures that cannot be read
+    if not any(counts):
+        return Score
+    if not len(batch):
+        net.train_step_without_images(run.progress)
+        return Score
+    share = (sum(counts[: run.ranks.rank]), sum(counts)) if run.ranks.size > 1 else None
+    main = net.spec[net.spec.main_cost]
+    net.train_step(*run.model.upload(batch), step=run.step, progress=run.progress, share=share)
+    costs = net.costs_later()
+    outputs = None if net.counts_errors(main) else net.probabilities()
+
+    def score() -> Score:
         cost = costs()[main.name]
-        check(cost.loss)
         top1, topk = cost.top1, cost.topk
         if outputs is not None:  # the errors of the largest outputs, as in evaluation
             top1, topk = (float(errors(outputs, batch.labels, k).mean()) for k in (1, TOP))
@@ -153,11 +183,12 @@ def train_batch(run: Run, batch: data.Batch) -> Callable[[], Score]:
     return score
 
 
-def _end_epoch(run: Run, interrupts: Interrupts, metrics: Metrics) -> bool:
-    """Validation, history, plateau; then the next epoch is next. False if interrupted before."""
+def _end_epoch(run: Run, interrupts: Interrupts, metrics: Metrics | NoMetrics) -> int:
+    """Validation, history, plateau; then the next epoch is next. Returns the signal that interrupted
+    before, or 0."""
     validation = _validate(run, interrupts)
-    if interrupts.signal:
-        return False
+    if signal := interrupts.asked():
+        return signal
     seconds = max(run.seconds, 1e-9)
     record = {
         "epoch": run.epoch + 1,
@@ -182,7 +213,7 @@ def _end_epoch(run: Run, interrupts: Interrupts, metrics: Metrics) -> bool:
             print(f"the {what} has stopped falling: rate {run.rate:.2g} from now on", flush=True)
     run.epoch, run.batch = run.epoch + 1, 0
     run.score, run.seconds, run.stall = Score(), 0.0, 0.0
-    return True
+    return 0
 
 
 def _validate(run: Run, interrupts: Interrupts) -> Score | None:
@@ -193,9 +224,9 @@ def _validate(run: Run, interrupts: Interrupts) -> Score | None:
 
         def tick(pictures: int) -> bool:
             bar.update(pictures)
-            return not interrupts.signal
+            return not interrupts.asked()
 
-        score = evaluate(run.model, run.val_loader, tick=tick)
+        score = evaluate(run.model, run.val_loader, tick=tick, ranks=run.ranks)
     if score is not None:
         _check_finite(run, run.epoch, run.batch, run.rate, score.loss)
     return score

@@ -88,7 +88,8 @@ class Uploads:
         with closing(batches):
             waiting = None
             for batch in batches:
-                self._send(batch)
+                if len(batch):  # a rank's share of it may be none
+                    self._send(batch)
                 if waiting is not None:
                     yield waiting
                 waiting = batch

@@ -220,7 +220,7 @@ bool relu_below_argument(const py::tuple& below, bool accumulate) {
 }
 
 PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const py::object& step,
-                             const ArrayArgument& out) {
+                             const py::object& share, const ArrayArgument& out) {
     auto number = [](const py::int_& value, const char* name, int bits) {
         const uint64_t n = PyLong_AsUnsignedLongLong(value.ptr());
         const bool fits = !PyErr_Occurred() && (bits == 64 || n >> bits == 0);
@@ -238,6 +238,14 @@ PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const 
         check_no_overlap(out, {&array});
         check_setting(array.device == out.device, "step and " + out.describe() + " are on two GPUs");
         draws.step_in_memory = array.as<uint32_t>();
+    }
+    if (!share.is_none()) {
+        const auto [first, batch] = share.cast<std::pair<int, int>>();
+        const index_t images = out.shape.empty() ? 1 : out.shape.back();
+        check_setting(first >= 0 && first + images <= batch,
+                      "share must have a place for the images of " + out.describe() + ", got (" +
+                          std::to_string(first) + ", " + std::to_string(batch) + ")");
+        if (images < batch) draws.share = {images, first, batch};
     }
     return draws;
 }

@@ -99,9 +99,10 @@ Neuron fused_neuron_argument(const py::tuple& neuron);
 bool relu_below_argument(const py::tuple& below, bool accumulate);
 
 // A stream of random numbers: seed below 2^64, layer and step below 2^32; or the step is what an int32
-// array of one element, beside `out`, holds when the kernel runs.
+// array of one element, beside `out`, holds when the kernel runs. share: None, or (first, batch), where
+// the images of `out`, its last dimension, are those from `first` on of a batch of so many.
 PhiloxStream philox_argument(const py::int_& seed, const py::int_& layer, const py::object& step,
-                             const ArrayArgument& out);
+                             const py::object& share, const ArrayArgument& out);
 
 // Memory for partial sums: scratch(floats) is called where a launcher needs some.
 float* scratch_memory(const py::function& scratch, index_t floats);

@@ -14,13 +14,13 @@ void bind_dropout(py::module_& m) {
     m.def(
         "dropout_forward",
         [](py::object out_, py::object inp_, float keep, py::int_ seed, py::int_ layer, py::object step,
-           bool inverted, uintptr_t stream) {
+           py::object share, bool inverted, uintptr_t stream) {
             const auto out = activations_output(out_, "out"), inp = activations(inp_, "inp");
             check_same_dtype({&out, &inp});
             check_same_shape(out, inp);
             check_same_or_apart(out, inp);
             check_keep(keep);
-            const PhiloxStream draws = philox_argument(seed, layer, step, out);
+            const PhiloxStream draws = philox_argument(seed, layer, step, share, out);
             with_storage(out, [&](auto stored) {
                 using S = decltype(stored);
                 run({&out, &inp}, stream, [&](Stream s) {
@@ -30,18 +30,18 @@ void bind_dropout(py::module_& m) {
             });
         },
         py::arg("out"), py::arg("inp"), py::kw_only(), py::arg("keep"), py::arg("seed"),
-        py::arg("layer"), py::arg("step"), py::arg("inverted"), py::arg("stream"));
+        py::arg("layer"), py::arg("step"), py::arg("share"), py::arg("inverted"), py::arg("stream"));
 
     m.def(
         "dropout_backward",
         [](py::object dinp_, py::object dout_, float keep, py::int_ seed, py::int_ layer,
-           py::object step, bool inverted, uintptr_t stream) {
+           py::object step, py::object share, bool inverted, uintptr_t stream) {
             const auto dinp = activations_output(dinp_, "dinp"), dout = activations(dout_, "dout");
             check_same_dtype({&dinp, &dout});
             check_same_shape(dinp, dout);
             check_same_or_apart(dinp, dout);
             check_keep(keep);
-            const PhiloxStream draws = philox_argument(seed, layer, step, dinp);
+            const PhiloxStream draws = philox_argument(seed, layer, step, share, dinp);
             with_storage(dinp, [&](auto stored) {
                 using S = decltype(stored);
                 run({&dinp, &dout}, stream, [&](Stream s) {
@@ -51,7 +51,7 @@ void bind_dropout(py::module_& m) {
             });
         },
         py::arg("dinp"), py::arg("dout"), py::kw_only(), py::arg("keep"), py::arg("seed"),
-        py::arg("layer"), py::arg("step"), py::arg("inverted"), py::arg("stream"));
+        py::arg("layer"), py::arg("step"), py::arg("share"), py::arg("inverted"), py::arg("stream"));
 
     m.def(
         "dropout_test",

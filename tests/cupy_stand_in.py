@@ -34,7 +34,7 @@ class Gpu:
     current = [0]  # noqa: RUF012
 
     def __init__(self, ordinal: int):
-        self.id = ordinal
+        self.id, self.pci_bus_id = ordinal, f"0000:{ordinal:02X}:00.0"
 
     def __enter__(self):
         self.current.append(self.id)

@@ -47,7 +47,7 @@ LRN_POOL = {
     **{"norm_size": 3, "scale": 1.0, "power": 0.75, "min_div": 1.0},
     **{"size": 3, "stride": 2, "start": 0},
 }
-DRAWS = {"seed": 1, "layer": 2, "step": 3}
+DRAWS = {"seed": 1, "layer": 2, "step": 3, "share": None}
 RANDOM_POOL = {"size": 3, "stride": 2, "start": 0, **DRAWS}
 DROPOUT = {"keep": 0.5, **DRAWS, "inverted": False}
 CONV_OUT, CONV_WEIGHTS, POOLED = (6, 5, 6, 3), (2, 3, 3, 6), (4, 2, 3, 3)
@@ -217,6 +217,7 @@ BAD_SETTINGS = {
     "seed": [-1, 2**64, 10**30, *NOT_AN_INTEGER],
     "layer": [-1, 2**32, 10**30, *NOT_AN_INTEGER],
     "step": [-1, 2**32, 10**30, *NOT_AN_INTEGER],
+    "share": [(-1, 99), (0, 1), (98, 99), (0, 2**31), (0, 1, 2), (0,), (0.0, 99), [0, 99], 3, True],
     "keep": [0, -0.5, 1.5, 1e-60, math.nan, math.inf, -math.inf, *NOT_A_NUMBER],
     "power": [math.nan, math.inf, *NOT_A_NUMBER],
     "min_div": [0, -1.0, math.nan, math.inf, *NOT_A_NUMBER],

@@ -113,6 +113,38 @@ def test_a_step_in_memory_is_as_a_number(guarded, rng, name, step):
     np.testing.assert_array_equal(outs[0].numpy(), outs[1].numpy())
 
 
+@pytest.mark.parametrize("name", DRAWING)
+@pytest.mark.parametrize(
+    ("first", "images", "batch"),
+    [(0, 3, 7), (3, 4, 7), (5, 1, 6), (8, 8, 32), (32, 33, 70), (2, 0, 129)],
+)
+def test_a_share_of_a_batch_draws_what_the_whole_does(guarded, rng, name, first, images, batch):
+    """Shares that begin and end within a block of four draws, and within a vector's lanes."""
+    images = images or batch - first
+    shape, *inputs = ((*shape[:-1], batch) for shape in DRAWING[name])
+    inputs = [rng.standard_normal(shape, np.float32) for shape in inputs]
+    settings = {"keep": 0.5} if "dropout" in name else {}
+    settings |= {"size": 3, "stride": 2} if "pool" in name else {}
+    settings |= {"seed": 1, "layer": 2, "step": 3}
+    whole, part = guarded.out(*shape), guarded.out(*shape[:-1], images)
+    own = slice(first, first + images)
+    op = getattr(ops, name)
+    op(whole, *(guarded.inp(x) for x in inputs), **settings)
+    op(part, *(guarded.inp(x[..., own]) for x in inputs), **settings, share=(first, batch))
+    np.testing.assert_array_equal(part.numpy(), whole.numpy()[..., own])
+
+
+def test_a_bad_share(guarded):
+    out = guarded.inp(np.zeros((2, 4)))
+    draws = {"seed": 1, "layer": 2, "step": 3}
+    for share in [(-1, 8), (5, 8), (0, 3)]:
+        with pytest.raises(ValueError, match=r"share must have a place for the images of out \(2, 4\)"):
+            ops.philox_uniform(out, **draws, share=share)
+    for share in [3, (1,), (0.0, 8)]:
+        with pytest.raises(TypeError, match=r"share must be None or \(first, batch\), two integers"):
+            ops.philox_uniform(out, **draws, share=share)
+
+
 def test_a_bad_step_in_memory(guarded):
     out = guarded.out(4)
     with pytest.raises(TypeError, match="step must be int32, got float32"):

@@ -215,6 +215,27 @@ def test_without_validation_pictures(settings, tmp_path, capsys, monkeypatch):
     assert (tmp_path / "run" / "learning-curve.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("how", "size", "scale"),
+    [("linear", 512, 4), ("sqrt", 512, 2), ("linear", 32, 0.25), (None, 512, 1)],
+)
+def test_rates_grow_with_the_batch_size(settings, tmp_path, how, size, scale):
+    """The file's are for the net's own batch size, 128 here. --lr, on resuming, says what counts."""
+    settings = replace(settings, batch_size=size, scale_lr=how)
+    run = Run.start(settings, parse_devices("cpu"), tmp_path)
+    assert run.rate_scale == pytest.approx(scale)
+    run.save()
+    assert Run.resume(tmp_path, parse_devices("cpu")).rate_scale == pytest.approx(scale)
+    assert Run.resume(tmp_path, parse_devices("cpu"), lr=0.02).rate == pytest.approx(0.02)
+    with pytest.raises(ValueError, match=r"--lr 0.1 is the rate for any batch size: leave --scale-lr"):
+        Run.start(replace(settings, scale_lr="sqrt", lr=0.1), parse_devices("cpu"), tmp_path / "b")
+
+
+def test_packaged_nets_have_rates_for_their_own_batch_size():
+    _, settings = run_settings.chosen_net(Settings("cifar10-quick", batch_size=256, scale_lr="linear"))
+    assert (settings.rates_for, settings.batch_scale) == (64, 4)
+
+
 def test_lr_scales_all_rates(settings, tmp_path):
     run = Run.start(replace(settings, lr=0.02), parse_devices("cpu"), tmp_path)
     assert run.rate == pytest.approx(0.02)

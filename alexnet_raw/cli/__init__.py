@@ -11,8 +11,10 @@ import errno
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
-from typing import NoReturn
+from contextlib import ExitStack
+from typing import NoReturn, TextIO
 
 from tqdm import tqdm
 
@@ -26,11 +28,13 @@ from alexnet_raw.cli import (
     plot,
     predict,
     prepare,
+    ranks,
     show,
     train,
 )
 from alexnet_raw.device import DeviceError
 from alexnet_raw.info import version
+from alexnet_raw.parallel import ALONE, RanksError
 
 DESCRIPTION = """\
 AlexNet as it was trained in 2012: two towers, every kernel written by hand, on CPUs and GPUs.
@@ -86,23 +90,42 @@ def parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         module.add(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=module.run, takes_ranks=module in (train, evaluate))
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code: 0, 1 failed, 2 user's error, 128+N by a signal."""
-    args = parser().parse_args(argv)
-    # Threads wait some 50 microseconds awake, which covers the gaps between kernels, then asleep: on a
-    # machine with other work, spinning ones take the cores that the threads they wait for need.
-    # OpenMP reads these when it is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    handler = _Warnings()
-    logging.getLogger("alexnet_raw").addHandler(handler)
+    with ExitStack() as stack:
+        errors = sys.stderr
+        if ranks.is_another():
+            stack.enter_context(ranks.silence())
+        args = parser().parse_args(argv)
+        args.ranks = ALONE
+        # Threads wait some 50 microseconds awake, which covers the gaps between kernels, then asleep:
+        # on a machine with other work, spinning ones take the cores that the threads they wait for
+        # need. OpenMP reads these when it is loaded.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+        handler = _Warnings(args, errors)
+        logger = logging.getLogger("alexnet_raw")
+        logger.addHandler(handler)
+        stack.callback(logger.removeHandler, handler)
+        try:
+            return _run(args, errors)
+        except BaseException:
+            if args.ranks.size > 1:
+                traceback.print_exc(file=errors)
+                args.ranks.abort(1)
+            raise
+
+
+def _run(args: argparse.Namespace, errors: TextIO) -> int:
     try:
+        args.ranks = ranks.join(args)
         return args.run(args)
     except KeyboardInterrupt:
+        args.ranks.abort(130)
         return 130
     except ImportError as error:
         if isinstance(error.__cause__, KeyboardInterrupt):  # Ctrl-C while a compiled module loads
@@ -110,21 +133,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise
     except BrokenPipeError:  # the reader went away, as in 'alexnet-raw show | head'
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        args.ranks.abort(141)
         return 141
-    except (ValueError, OSError, MemoryError, DeviceError) as error:
+    except (ValueError, OSError, MemoryError, DeviceError, RanksError) as error:
         if os.environ.get("ALEXNET_RAW_DEBUG", "0") not in ("", "0"):
             raise
-        print(f"alexnet-raw {args.command}: {_one_line(error)}", file=sys.stderr)
+        all_fail = args.ranks.all_fail()
+        if args.ranks.is_first or not all_fail:
+            who = "" if all_fail else ranks.name(args.ranks)
+            print(f"alexnet-raw {args.command}: {who}{_one_line(error)}", file=errors, flush=True)
+        if not all_fail:
+            args.ranks.abort(2)
         return 2
-    finally:
-        logging.getLogger("alexnet_raw").removeHandler(handler)
 
 
 class _Warnings(logging.Handler):
     """Log messages on stderr, above a progress bar and not through it."""
 
+    def __init__(self, args: argparse.Namespace, errors: TextIO):
+        super().__init__()
+        self._args, self._errors = args, errors
+
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(f"warning: {self.format(record)}", file=sys.stderr)
+        who = "" if self._args.ranks.is_first else ranks.name(self._args.ranks)
+        tqdm.write(f"warning: {who}{self.format(record)}", file=self._errors)
 
 
 def _one_line(error: Exception) -> str:

@@ -20,6 +20,7 @@ examples:
   alexnet-raw eval --checkpoint runs/alexnet --data other/pictures --devices cuda:0
   alexnet-raw eval --confusion --per-class classes.csv
   alexnet-raw eval --views 10 --save-probs a.safetensors
+  mpiexec -n 4 alexnet-raw eval --checkpoint runs/alexnet
 
 Class folders in DIR must have the names they had in training. Saved probabilities of several nets are
 averaged by 'alexnet-raw ensemble'; 'alexnet-raw plot confusion' draws the confusion of classes.
@@ -52,6 +53,7 @@ def add(command: argparse.ArgumentParser) -> None:
         help="write the probabilities of each picture and class, labels and names (.safetensors)",
     )
     trained.add_speed(command)
+    options.add_ranks(command)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
             atomic.check_name(flag, path, suffixes)
     if args.save_probs:
         row_file.check_name("--save-probs", args.save_probs, probabilities.SUFFIXES)
-    net = trained.Trained(args, options.find_checkpoint(args.checkpoint))
+    path = args.ranks.first(lambda: options.find_checkpoint(args.checkpoint))
+    net = trained.Trained(args, path)
     source = net.source(args.split)
     print(f"{args.split} pictures of {net.where or EMBEDDED}: {len(source):,}", flush=True)
     visitors = []
@@ -75,14 +78,14 @@ def run(args: argparse.Namespace) -> int:
         tally = confusion.Confusion(net.model.names, outputs(net.model))
         visitors.append(lambda batch, rows: tally.add(batch.labels, rows))
     with contextlib.ExitStack() as files:
-        if args.save_probs:
+        if args.save_probs and args.ranks.is_first:
             about = {"views": args.views, "split": args.split}
             saving = probabilities.saving(args.save_probs, net.model, net.path, source, **about)
             visitors.append(files.enter_context(saving))
         score = net.evaluate(source, *visitors)
     views = "centre crop" if args.views == 1 else f"{args.views} views"
     print(f"{trained.score_text(score)}  ({score.pictures:,} pictures, {views})")
-    if by_class:
+    if by_class and args.ranks.is_first:
         _tell(tally, args)
     if args.save_probs:
         print(f"wrote {args.save_probs}")

@@ -157,9 +157,9 @@ def add_machine(command: argparse.ArgumentParser, precision: bool = True) -> Non
     command.add_argument(
         "--devices",
         metavar="LIST",
-        default="cpu",
         help="where the towers compute: cpu; cpu,cpu; cuda:0; cuda:0,cuda:1 … "
-        "(default: cpu). Results do not depend on the split",
+        "(default: cpu). Results do not depend on the split. Of several processes on a machine each "
+        "takes the GPUs behind those of the one before (default then: a GPU each, if there are any)",
     )
     command.add_argument(
         "--threads",
@@ -175,6 +175,21 @@ def add_machine(command: argparse.ArgumentParser, precision: bool = True) -> Non
             "cores, with inputs rounded to TF32 or (bf16: and all maps stored as) bfloat16 and float32 "
             "sums (default: fp32; of a run that is resumed: as before)",
         )
+
+
+def add_ranks(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--mpi",
+        action="store_true",
+        help="ask MPI for the other processes, where neither mpiexec nor srun started them",
+    )
+    command.add_argument(
+        "--patience",
+        metavar="SECONDS",
+        type=positive,
+        default=600.0,
+        help="of several processes: end all when the others have waited so long for one (default: 600)",
+    )
 
 
 def add_checkpoint(command: argparse.ArgumentParser) -> None:
@@ -211,10 +226,18 @@ def find_checkpoint(wish: str | None, flag: str = "--checkpoint") -> Path:
 
 
 def devices(args: argparse.Namespace) -> list[Device]:
-    """The devices that --devices names, set to --threads and --precision."""
-    from alexnet_raw.device import parse_devices, set_precision
+    """The devices that --devices names, set to --threads and --precision.
 
-    found = parse_devices(args.devices)
+    Where a machine has several ranks, each has devices and cores of its own (`parallel.placing`); then
+    --threads is set too.
+    """
+    from alexnet_raw.device import parse_devices, set_precision
+    from alexnet_raw.parallel import placing
+
+    if args.threads is None:
+        args.threads = placing.threads(args.ranks)
+    found = parse_devices(placing.devices(args.devices, args.ranks))
+    placing.check_apart(found, args.ranks)
     for device in found:
         if args.threads and not device.is_cuda:
             device.module.set_threads(args.threads)

@@ -24,6 +24,10 @@ examples:
   alexnet-raw train --net my.layers.cfg --params my.params.cfg --data pictures --classes auto
   alexnet-raw train --net alexnet --data flowers --classes auto --init-from runs/alexnet --lr 0.001
   alexnet-raw train --resume runs/alexnet-mini
+  mpiexec -n 4 alexnet-raw train --net alexnet --data imagenet
+
+Several processes, started by mpiexec or srun, train one net together: each has its share of every
+batch of --batch-size pictures. --devices and --threads are those of each; see docs/parallel.md.
 
 files written in the folder of the run:
   checkpoint.safetensors   weights, velocities, settings, position and history; the newest
@@ -55,6 +59,7 @@ FIXED = {  # what a resumed run keeps
     "--init-from": "init_from",
     "--classes": "outputs",
     "--batch-size": "batch_size",
+    "--scale-lr": "scale_lr",
     "--seed": "seed",
     "--output": "output",
     "--checkpoint": "checkpoint",
@@ -106,6 +111,12 @@ def add(command: argparse.ArgumentParser) -> None:
         help="learning rate (default: those of the parameter file)",
     )
     how.add_argument(
+        "--scale-lr",
+        choices=("linear", "sqrt"),
+        help="let the rates grow with the batch size: times --batch-size divided by its default, or "
+        "the square root of that (default: not)",
+    )
+    how.add_argument(
         "--schedule",
         choices=("file", "plateau"),
         help="how the rates fall: file, as the parameter file says; plateau, divided by 10 when "
@@ -148,6 +159,7 @@ def add(command: argparse.ArgumentParser) -> None:
     )
     where = command.add_argument_group("where")
     options.add_machine(where)
+    options.add_ranks(where)
     where.add_argument(
         "--tune",
         action=argparse.BooleanOptionalAction,
@@ -225,13 +237,15 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"{given[0]} cannot change when a run is resumed: leave it out")
         changes = {name: getattr(args, name) for name in CHANGEABLE}
         changes = {name: value for name, value in changes.items() if value is not None}
-        path = options.find_checkpoint(args.resume, "--resume")
-        return training.train(Run.resume(path, options.devices(args), args.threads, **changes))
+        path = args.ranks.first(lambda: options.find_checkpoint(args.resume, "--resume"))
+        devices = options.devices(args)
+        return training.train(Run.resume(path, devices, args.threads, args.ranks, **changes))
     names = {field.name for field in fields(Settings)}
     chosen = {name: v for name, v in vars(args).items() if name in names and v is not None}
     settings = Settings(**{**chosen, **options.recipe(args)})
     devices = options.devices(args)
-    return training.train(Run.start(settings, devices, args.output, args.checkpoint, args.threads))
+    run = Run.start(settings, devices, args.output, args.checkpoint, args.threads, args.ranks)
+    return training.train(run)
 
 
 def outputs(text: str) -> int | str:

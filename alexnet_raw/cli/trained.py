@@ -61,7 +61,7 @@ class Trained:
         from alexnet_raw.model import Model
 
         self._args, self.path = args, path
-        saved = checkpoint.load(path)
+        saved = args.ranks.first(lambda: checkpoint.load(path))
         self.where: str | None = args.data or saved.metadata["run"]["settings"]["data"]
         self.model: Model = Model.restore(saved, path, options.devices(args), args.batch_size)
 
@@ -69,9 +69,9 @@ class Trained:
         """Its "train" or "val" pictures, prepared as in training."""
         from alexnet_raw import data
 
-        size = self.model.picture_size
+        size, classes = self.model.picture_size, self.model.classes
         try:
-            return data.open(self.where, split, size=size, classes=self.model.classes)
+            return data.open(self.where, split, size=size, classes=classes, ranks=self._args.ranks)
         except data.NoValidationPictures as error:
             raise ValueError(f"{error}; --split train takes the training pictures") from error
 
@@ -80,7 +80,8 @@ class Trained:
         from alexnet_raw import data
 
         size = min(self._args.batch_size, most or self._args.batch_size)
-        return data.Loader(source, size, self.model.crop, train=False, threads=self._args.threads)
+        threads, ranks = self._args.threads, self._args.ranks
+        return data.Loader(source, size, self.model.crop, train=False, threads=threads, ranks=ranks)
 
     def evaluate(self, source: data.Source, *visitors: Visitor) -> Score:
         """Its score on all pictures of a source, with a progress bar."""
@@ -93,7 +94,8 @@ class Trained:
                 bar.update(pictures)
                 return True
 
-            return evaluate(self.model, self.loader(source), self._args.views, tick, visitors)
+            loader, views = self.loader(source), self._args.views
+            return evaluate(self.model, loader, views, tick, visitors, self._args.ranks)
 
 
 def score_text(score: Score) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alexnet_raw.parallel import ALONE, Ranks
+
 from .augmentation import NO_AUGMENTATION, Augmentation, EpochDraws, draw_epoch
 from .buffers import Buffers
 from .errors import DataError
@@ -48,6 +50,9 @@ class Loader:
     in which pictures turn out to be broken. Everything is determined by the seed and the epoch:
     see augmentation.py.
 
+    Where several ranks train, each loads its share of every batch, some of which may be empty; where
+    they evaluate, every so many-th batch, whole.
+
     stall_seconds: how long the caller has waited for batches in the current epoch.
     """
 
@@ -64,6 +69,7 @@ class Loader:
         threads: int | None = None,
         ahead: int | None = None,
         allocate: Callable[..., np.ndarray] = np.empty,
+        ranks: Ranks = ALONE,
     ):
         """allocate(shape, dtype) gives memory for a batch's pictures, `Device.pinned` for a GPU."""
         if batch_size < 1:
@@ -88,8 +94,10 @@ class Loader:
         self.statistics = statistics
         self.threads = threads or default_threads()
         self.ahead = ahead or self.threads + 1
+        self.ranks = ranks
         self.stall_seconds = 0.0
-        self._buffers = Buffers((batch_size, *source.picture_shape), self.ahead + 1, allocate)
+        most = ranks.largest_share(batch_size) if train else batch_size
+        self._buffers = Buffers((most, *source.picture_shape), self.ahead + 1, allocate)
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -114,20 +122,24 @@ class Loader:
         known_broken = len(self.source.broken)
         results = ordered_map(
             lambda batch: self._load(draws, batch),
-            range(start_batch, len(self)),
+            range(start_batch, len(self)) if self.train else self._turns(start_batch),
             threads=self.threads,
             ahead=self.ahead,
         )
-        pictures = 0
+        pictures = batches = 0
         with closing(results):
             while (batch := self._next(results)) is not None:
-                pictures += len(batch)
-                if len(batch):
+                pictures, batches = pictures + len(batch), batches + 1
+                if len(batch) or (self.train and self.ranks.size > 1):
                     yield batch
-        if pictures == 0 and start_batch == 0:
+        if pictures == 0 and batches and start_batch == 0:
             raise DataError(f"none of the {len(self.source)} pictures can be read")
         if len(self.source.broken) > known_broken:
             log.warning(broken_summary(self.source))
+
+    def _turns(self, start_batch: int) -> range:
+        """The batches that this rank evaluates."""
+        return range(start_batch + self.ranks.rank, len(self), self.ranks.size)
 
     def _next(self, results: Iterator[Batch]) -> Batch | None:
         before = time.perf_counter()
@@ -136,7 +148,11 @@ class Loader:
         return batch
 
     def _load(self, draws: EpochDraws, number: int) -> Batch:
-        here = slice(number * self.batch_size, (number + 1) * self.batch_size)
+        begin = number * self.batch_size
+        here = slice(begin, min(begin + self.batch_size, len(self.source)))
+        if self.train:
+            own = self.ranks.share(here.stop - begin)
+            here = slice(begin + own.start, begin + own.stop)
         indices = draws.order[here]
         pictures, labels = self.source.load(indices, self._buffers.take(len(indices)))
         targets = getattr(self.source, "targets", None)  # data.open sets them: see targets.py

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from alexnet_raw.parallel import ALONE, Ranks
+
 from .augmentation import Augmentation
 from .errors import DataError, NoValidationPictures, PictureError, shown, some
 from .parallel import default_threads, ordered_map
@@ -30,9 +32,9 @@ class PictureFolder:
     """Pictures in class folders (searched to any depth), a Source.
 
     Pictures are prepared as in `picture.prepare`. If all of them fit into cache_bytes they are
-    prepared now and kept in memory; otherwise each is decoded whenever it is asked for. A picture
-    that cannot be read is left out: named in the log with the reason, and counted at the end.
-    Hidden files and folders are ignored.
+    prepared now and kept in memory (several ranks prepare a part each, and keep all); otherwise each
+    is decoded whenever it is asked for. A picture that cannot be read is left out: named in the log
+    with the reason, and counted at the end. Hidden files and folders are ignored.
     """
 
     augmentation = Augmentation(noise="eigenvalues")
@@ -46,6 +48,7 @@ class PictureFolder:
         cache_bytes: int = 2 << 30,
         threads: int | None = None,
         progress: bool = True,
+        ranks: Ranks = ALONE,
     ):
         self.folder = Path(folder)
         self.picture_shape = (size, size, 3)
@@ -58,7 +61,7 @@ class PictureFolder:
         self.files, self.labels = self._list(found)
         self._cache: np.ndarray | None = None
         if len(self.files) * size * size * 3 <= cache_bytes:
-            self._fill_cache(threads or default_threads(), progress)
+            self._fill_cache(threads or default_threads(), progress, ranks)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -93,17 +96,18 @@ class PictureFolder:
             labels += [self.classes.index(name)] * len(of_class)
         return files, np.array(labels, np.int32)
 
-    def _fill_cache(self, threads: int, progress: bool) -> None:
+    def _fill_cache(self, threads: int, progress: bool, ranks: Ranks) -> None:
         count = len(self.files)
         self._cache = np.zeros((count, *self.picture_shape), np.uint8)
         readable = np.ones(count, bool)
 
-        def prepare(chunk: range) -> int:
-            for i in chunk:
+        def prepare(chunk: slice) -> tuple[slice, np.ndarray, np.ndarray]:
+            for i in range(chunk.start, chunk.stop):
                 readable[i] = self._prepare(self.files[i], self._cache[i])
-            return len(chunk)
+            return chunk, self._cache[chunk], readable[chunk]
 
-        chunks = [range(i, min(i + _CHUNK, count)) for i in range(0, count, _CHUNK)]
+        chunks = [slice(i, min(i + _CHUNK, count)) for i in range(0, count, _CHUNK)]
+        own = ordered_map(prepare, chunks[ranks.rank :: ranks.size], threads=threads, ahead=4 * threads)
         bar = tqdm(
             total=count,
             desc=f"preparing {self.folder.name}",
@@ -113,19 +117,24 @@ class PictureFolder:
             disable=None if progress else True,
         )
         with bar:
-            for done in ordered_map(prepare, chunks, threads=threads, ahead=4 * threads):
-                bar.update(done)
+            for prepared in ranks.rounds(own):
+                for chunk, pictures, good in prepared:
+                    self._cache[chunk], readable[chunk] = pictures, good
+                    bar.update(len(good))
+        for broken in ranks.gather(self.broken):
+            self.broken |= broken
         if not readable.all():
-            self._keep(readable)
+            self._keep(readable, tell=ranks.is_first)
 
-    def _keep(self, readable: np.ndarray) -> None:
+    def _keep(self, readable: np.ndarray, tell: bool) -> None:
         """Forget the broken pictures, once all have been tried."""
         if not readable.any():
             name, reason = next(iter(self.broken.items()))
             raise DataError(
                 f"{self.folder}: none of the {len(self)} pictures can be read; {name}: {reason}"
             )
-        log.warning(broken_summary(self))
+        if tell:
+            log.warning(broken_summary(self))
         good = np.flatnonzero(readable)
         for row, index in enumerate(good):  # in place: rows only move forward
             self._cache[row] = self._cache[index]
@@ -133,7 +142,8 @@ class PictureFolder:
         self.labels = self.labels[good]
         self.files = [self.files[i] for i in good]
         for label in sorted(set(range(len(self.classes))) - set(self.labels.tolist())):
-            log.warning("%s: no readable picture of class %s", self.folder, self.classes[label])
+            if tell:
+                log.warning("%s: no readable picture of class %s", self.folder, self.classes[label])
 
     def _prepare(self, file: str, out: np.ndarray) -> bool:
         """Prepare one picture into `out`; False if it is broken."""

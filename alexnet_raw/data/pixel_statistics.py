@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from alexnet_raw.device import Device
+from alexnet_raw.parallel import ALONE, Ranks
 
 from .errors import DataError
 from .parallel import default_threads, ordered_map
@@ -71,34 +72,43 @@ class PixelSums:
 
 
 def statistics(
-    source, *, limit: int | None = 20_000, threads: int | None = None, progress: bool = True
+    source,
+    *,
+    limit: int | None = 20_000,
+    threads: int | None = None,
+    progress: bool = True,
+    ranks: Ranks = ALONE,
 ) -> Statistics:
     """Statistics of a source, from at most `limit` pictures spread evenly over it (None: from all).
 
     20,000 pictures give the mean image to about half a grey level. A prepared store has them already,
     of all its training pictures. Unreadable pictures are left out. Raises DataError if none can be
-    read.
+    read. Several ranks each look at a part of the pictures, and all get the same.
     """
     stored = getattr(source, "statistics", None)
     if stored is not None:
         return stored
     used = len(source) if limit is None else min(len(source), max(limit, 1))
     indices = np.linspace(0, len(source) - 1, used).round().astype(np.int64)
-    chunks = np.array_split(indices, -(-used // _CHUNK))
+    chunks = np.array_split(indices, -(-used // _CHUNK))[ranks.rank :: ranks.size]
     threads = threads or default_threads()
 
     def sums(chunk: np.ndarray) -> PixelSums:
         pictures, labels = source.load(chunk)
         return PixelSums.of(pictures[labels != UNREADABLE])
 
-    whole = PixelSums.zero(source.picture_shape)
+    own = PixelSums.zero(source.picture_shape)
     results = ordered_map(sums, chunks, threads=threads, ahead=2 * threads)
     disable = None if progress else True
-    bar = tqdm(total=used, desc="mean image", unit=" pictures", delay=2, leave=False, disable=disable)
+    total = sum(map(len, chunks))
+    bar = tqdm(total=total, desc="mean image", unit=" pictures", delay=2, leave=False, disable=disable)
     with bar:
         for part in results:
-            whole.add(part)
+            own.add(part)
             bar.update(part.pictures)
+    whole = PixelSums.zero(source.picture_shape)
+    for part in ranks.gather(own):
+        whole.add(part)
     if whole.pictures == 0:
         raise DataError("no picture can be read, so there is no mean image")
     return whole.statistics()

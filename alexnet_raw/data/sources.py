@@ -8,6 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
+from alexnet_raw.parallel import ALONE, Ranks
+
 from . import cifar, idx_folder, picture_folder
 from .augmentation import Augmentation
 from .cifar import CifarFolder
@@ -53,6 +55,7 @@ def open_source(
     size: int,
     classes: Sequence[str] | None = None,
     progress: bool = True,
+    ranks: Ranks = ALONE,
 ) -> Source:
     """Open the "train" or "val" part of a data set, its pictures prepared to size x size.
 
@@ -60,8 +63,8 @@ def open_source(
     val/CLASS/*.jpg, or CLASS/*.jpg, which is all training), a folder of IDX files or of CIFAR's
     binary files, or None for the packaged part of Fashion-MNIST. classes fixes the labels, as when a
     trained net is evaluated; otherwise the training part's class folders, sorted by name, do, for
-    "val" too. Raises NoValidationPictures where there is no validation part, DataError for anything
-    else that is not as it should be.
+    "val" too. ranks: who open it together. Raises NoValidationPictures where there is no validation
+    part, DataError for anything else that is not as it should be.
     """
     if split not in ("train", "val"):
         raise ValueError(f'split="{split}": must be "train" or "val"')
@@ -83,4 +86,4 @@ def open_source(
     train, folder = picture_folder.split_folders(root, split)
     if classes is None and train is not None:
         classes = picture_folder.training_classes(train)
-    return PictureFolder(folder, size=size, classes=classes, progress=progress)
+    return PictureFolder(folder, size=size, classes=classes, progress=progress, ranks=ranks)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -196,11 +196,18 @@ class Site:
     train: bool = False
     step: int = 0
     step_on_device: Array | None = None
+    share: ops.Share = None  # (first, batch): the images are those from `first` on of a larger batch
 
     @property
-    def draws(self) -> dict[str, int | Array]:
+    def draws(self) -> dict[str, Any]:
         """The stream of random numbers of this layer and step, as ops take it."""
-        return {"seed": self.seed, "layer": self.layer.stream, "step": self.step_on_device}
+        step = self.step_on_device
+        return {"seed": self.seed, "layer": self.layer.stream, "step": step, "share": self.share}
+
+    def weighted(self, coeff: float) -> float:
+        """The coefficient of a cost whose mean over the site's images counts as their part of the mean
+        over the batch that they are a share of."""
+        return coeff if self.share is None else coeff * self.images / self.share[1]
 
     def value(self, name: str) -> Array:
         return self.parameters[name].value

@@ -80,7 +80,8 @@ class LogLoss(CostLayer):
     def backward(self, site: Site) -> None:
         if wanted := site.dinputs[1]:
             labels, probs = site.inputs[0], flat(site.inputs[1])
-            ops.logloss_backward(flat(wanted.array), probs, labels, coeff=self.coeff)
+            coeff = site.weighted(self.coeff)
+            ops.logloss_backward(flat(wanted.array), probs, labels, coeff=coeff)
 
 
 @register("cost.msm")
@@ -141,4 +142,4 @@ class MultiSoftmax(CostLayer):
             probs, given, lattice = (site.scratch[name] for name in ("probs", "given", "lattice"))
             energies = flat(site.inputs[1])
             ops.multi_softmax(given, lattice, energies, site.inputs[0], size=self.size)
-            less_targets(flat(wanted.array), probs, given, self.coeff)
+            less_targets(flat(wanted.array), probs, given, site.weighted(self.coeff))

@@ -47,7 +47,7 @@ class TargetCost(CostLayer):
                 as_targets(site, 0),
                 flat(site.inputs[1]),
                 kind=self.kind,
-                coeff=self.coeff,
+                coeff=site.weighted(self.coeff),
                 accumulate=wanted.accumulate,
             )
 
@@ -95,7 +95,7 @@ class SumOfSquares(CostLayer):
                 None,
                 flat(site.inputs[0]),
                 kind="sum2",
-                coeff=self.coeff,
+                coeff=site.weighted(self.coeff),
                 accumulate=wanted.accumulate,
             )
 
@@ -122,7 +122,7 @@ class GatedSumOfSquares(CostLayer):
         if wanted := site.dinputs[0]:
             squares = site.scratch["squares"]
             ops.output_cost_forward(squares.reshape(site.images), None, out, kind="sum2")
-            share = self.coeff / site.images
+            share = site.weighted(self.coeff) / site.images
             ops.add(flat(wanted.array), squares, coeff=share, accumulate=wanted.accumulate)
         if wanted := site.dinputs[1]:
             ops.output_cost_backward(
@@ -130,7 +130,7 @@ class GatedSumOfSquares(CostLayer):
                 gates,
                 out,
                 kind="gsum2",
-                coeff=self.coeff,
+                coeff=site.weighted(self.coeff),
                 accumulate=wanted.accumulate,
             )
 
@@ -168,6 +168,6 @@ class TopographicIca(CostLayer):
                 site.inputs[0],
                 site.scratch["norms"],
                 size=self.size,
-                coeff=self.coeff,
+                coeff=site.weighted(self.coeff),
                 accumulate=wanted.accumulate,
             )

@@ -8,12 +8,20 @@
 #include "lanes.h"
 #include "platform.h"
 
+// Where the images of an array (..., images) stand in a batch that several machines share: it takes the
+// draws that it would take as a part of the whole array (..., batch).
+struct BatchShare {
+    index_t images = 0;  // of the array; 0: the batch is all its own
+    index_t first = 0, batch = 0;
+};
+
 // The key is the seed. The counter's lower two words are the number of a block of four elements,
 // the upper two are layer and step: streams of one seed never overlap.
 struct PhiloxStream {
     uint64_t seed;
     uint32_t layer, step;
     const uint32_t* step_in_memory = nullptr;  // where it stands instead, once the kernel runs
+    BatchShare share = {};
 };
 
 // A kernel's own copy of its argument, whose step is known.
@@ -24,6 +32,11 @@ __device__ __forceinline__ PhiloxStream of_this_step(PhiloxStream stream) {
 
 struct PhiloxWords {
     uint32_t word[4];
+
+    // word[i], without a place in a GPU's memory.
+    __host__ __device__ uint32_t operator[](int i) const {
+        return i < 2 ? (i == 0 ? word[0] : word[1]) : (i == 2 ? word[2] : word[3]);
+    }
 };
 
 // Words 4 * block ... 4 * block + 3 of the stream.
@@ -49,33 +62,51 @@ __host__ __device__ inline float philox_uniform(uint32_t word) {
     return float(word >> 8) * (1.0f / (1 << 24));
 }
 
-// Draws element ... element + L - 1 of the stream as lanes; element is a multiple of L.
-template <class V>
-__device__ __forceinline__ V uniform_lanes(const PhiloxStream& stream, index_t element) {
-    if constexpr (lane_count<V> == 1) {
-        return philox_uniform(philox_words(stream, element / 4).word[element % 4]);
-    } else {
-        V v;
-        for (int i = 0; i < lane_count<V>; i += 4) {
-            const PhiloxWords words = philox_words(stream, (element + i) / 4);
-            for (int j = 0; j < 4; ++j) v[i + j] = philox_uniform(words.word[j]);
-        }
-        return v;
-    }
+// The place of an array's element in the whole batch's.
+__device__ __forceinline__ index_t in_batch(const BatchShare& share, index_t element) {
+    if (!share.images) return element;
+    return element / share.images * share.batch + share.first + element % share.images;
 }
 
-// As uniform_lanes, for any element.
-template <class V>
-__device__ __forceinline__ V uniform_lanes_from(const PhiloxStream& stream, index_t element) {
-    PhiloxWords words = philox_words(stream, element / 4);
+// f(words, word) as lanes, of the block in which each of an array's elements from `element` on has its
+// draw, and the draw's word there.
+template <class V, class F>
+__device__ __forceinline__ V draw_lanes(const PhiloxStream& stream, index_t element, F f) {
+    index_t place = in_batch(stream.share, element);
+    PhiloxWords words = philox_words(stream, place / 4);
     return make_lanes<V>([&](int i) {
-        const int word = int((element + i) % 4);
-        if (i > 0 && word == 0) words = philox_words(stream, (element + i) / 4);
-        return philox_uniform(words.word[word]);
+        const index_t before = place;
+        if (i > 0) place = in_batch(stream.share, element + i);
+        if (place / 4 != before / 4) words = philox_words(stream, place / 4);
+        return f(words, int(place % 4));
     });
 }
 
-// As uniform_lanes, but normal: mean 0, variance 1. Words 2p and 2p + 1 make draws 2p and 2p + 1
+// The draws of an array's elements from `element` on, as lanes.
+template <class V>
+__device__ __forceinline__ V uniform_lanes_from(const PhiloxStream& stream, index_t element) {
+    return draw_lanes<V>(stream, element, [](const PhiloxWords& words, int word) {
+        return philox_uniform(words[word]);
+    });
+}
+
+// The same where `element` is a multiple of L, in fewer steps for a batch that is whole.
+template <class V>
+__device__ __forceinline__ V uniform_lanes(const PhiloxStream& stream, index_t element) {
+    if constexpr (lane_count<V> > 1) {
+        if (!stream.share.images) {
+            V v;
+            for (int i = 0; i < lane_count<V>; i += 4) {
+                const PhiloxWords words = philox_words(stream, (element + i) / 4);
+                for (int j = 0; j < 4; ++j) v[i + j] = philox_uniform(words.word[j]);
+            }
+            return v;
+        }
+    }
+    return uniform_lanes_from<V>(stream, element);
+}
+
+// As uniform_lanes_from, but normal: mean 0, variance 1. Words 2p and 2p + 1 make draws 2p and 2p + 1
 // (Box and Muller, 1958).
 struct NormalPair {
     float cosine, sine;
@@ -89,21 +120,9 @@ __host__ __device__ inline NormalPair philox_normal(uint32_t first, uint32_t sec
 
 template <class V>
 __device__ __forceinline__ V normal_lanes(const PhiloxStream& stream, index_t element) {
-    if constexpr (lane_count<V> == 1) {
-        const PhiloxWords words = philox_words(stream, element / 4);
-        const int first = int(element % 4) / 2 * 2;
-        const NormalPair pair = philox_normal(words.word[first], words.word[first + 1]);
-        return element % 2 ? pair.sine : pair.cosine;
-    } else {
-        V v;
-        for (int i = 0; i < lane_count<V>; i += 4) {
-            const PhiloxWords words = philox_words(stream, (element + i) / 4);
-            for (int j = 0; j < 4; j += 2) {
-                const NormalPair pair = philox_normal(words.word[j], words.word[j + 1]);
-                v[i + j] = pair.cosine;
-                v[i + j + 1] = pair.sine;
-            }
-        }
-        return v;
-    }
+    return draw_lanes<V>(stream, element, [](const PhiloxWords& words, int word) {
+        const int first = word / 2 * 2;
+        const NormalPair pair = philox_normal(words[first], words[first + 1]);
+        return word % 2 ? pair.sine : pair.cosine;
+    });
 }

@@ -1,0 +1,300 @@
+"""Several processes train and evaluate as one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet_raw import checkpoint
+from tests import tiny_run
+from tests.test_training import same
+
+ROOT = Path(__file__).parent.parent
+MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+# 45 pictures: four batches that no number of ranks divides, and one of a single picture.
+BATCH, EPOCHS, STEPS = 11, 2, 10
+
+pytestmark = pytest.mark.skipif(
+    MPIEXEC is None or find_spec("mpi4py") is None,
+    reason="no mpiexec or no mpi4py: pip install 'alexnet-raw[mpi]'",
+)
+
+
+def start(ranks: int, *arguments: str | Path, **happens: str | Path) -> subprocess.CompletedProcess:
+    """Runs `alexnet-raw` as that many processes of one thread each (1: without mpiexec).
+
+    On the CPU, unless they are told otherwise, or GPUs have stand-ins.
+    """
+    if "--devices" not in arguments and "RANK_GPUS" not in happens:
+        arguments = (*arguments, "--devices", "cpu")
+    command = [sys.executable, "-m", "tests.rank_program", *map(str, arguments), "--threads", "1"]
+    if ranks > 1:
+        command = [MPIEXEC, "-n", str(ranks), *command]
+    environment = {**os.environ, **{name: str(value) for name, value in happens.items()}}
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100
+    )
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> list[str]:
+    folder = tmp_path_factory.mktemp("tiny")
+    net, params = tiny_run.write_net(folder)
+    pictures = tiny_run.write_pictures(folder / "pictures")
+    numbers = ["--batch-size", str(BATCH), "--epochs", str(EPOCHS)]
+    return ["--net", net, "--params", params, "--data", pictures, *numbers]
+
+
+def train(ranks: int, settings: list[str], folder: Path, *arguments: str, **happens: str) -> Path:
+    done = start(ranks, "train", *settings, "--output", folder, *arguments, **happens)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(settings, tmp_path_factory) -> Path:
+    return train(1, settings, tmp_path_factory.mktemp("alone"))
+
+
+@pytest.fixture(scope="module")
+def three(settings, tmp_path_factory) -> Path:
+    """A run of three ranks, who left their weights in a folder of it."""
+    folder = tmp_path_factory.mktemp("three")
+    (folder / "ranks").mkdir()
+    return train(3, settings, folder, RANK_DUMP=folder / "ranks")
+
+
+def losses(folder: Path) -> np.ndarray:
+    """Of each batch."""
+    return np.array([json.loads(line)["loss"] for line in (folder / "batches.jsonl").open()])
+
+
+def alike(one: Path, other: Path, tolerance: float = 1e-5) -> None:
+    """The same run but for rounding: sums over images in another order."""
+    np.testing.assert_allclose(losses(one), losses(other), rtol=tolerance)
+    assert len(losses(one)) == STEPS
+    a, b = checkpoint.load(one), checkpoint.load(other)
+    assert a.tensors.keys() == b.tensors.keys()
+    for name, array in a.tensors.items():
+        scale = np.abs(array).max()
+        np.testing.assert_allclose(b.tensors[name], array, atol=tolerance * scale, err_msg=name)
+    for x, y in zip(a.metadata["run"]["history"], b.metadata["run"]["history"], strict=True):
+        assert x["train"]["pictures"] == y["train"]["pictures"] == tiny_run.TRAIN
+        assert x["validation"]["top1"] == pytest.approx(y["validation"]["top1"], rel=1e-12)
+        assert x["validation"]["loss"] == pytest.approx(y["validation"]["loss"], rel=tolerance)
+
+
+# ---- training
+
+
+def test_three_ranks_train_as_one(alone, three):
+    """Shares of 3 and 4 pictures, and steps in which two ranks have none."""
+    alike(alone, three)
+
+
+@pytest.mark.parametrize(("ranks", "devices"), [(2, "cpu"), (4, "cpu"), (2, "cpu,cpu")])
+def test_ranks_train_as_one(settings, alone, tmp_path, ranks, devices):
+    """Also where each of them is two towers."""
+    alike(alone, train(ranks, settings, tmp_path, "--devices", devices))
+
+
+def test_all_ranks_have_the_same_weights(three):
+    saved = checkpoint.load(three).tensors
+    for rank in range(3):
+        own = np.load(three / "ranks" / f"{rank}.npz")
+        assert len(own.files) > 20
+        for name in own.files:
+            np.testing.assert_array_equal(own[name], saved[name], err_msg=f"{rank} {name}")
+
+
+def test_ranks_repeat_a_run_to_the_bit(settings, three, tmp_path):
+    same(three, train(3, settings, tmp_path))
+
+
+def test_a_run_goes_on_on_another_number_of_ranks(settings, alone, tmp_path):
+    """Stopped within epochs, once by a signal that one rank of three gets."""
+    done = start(1, "train", *settings, "--output", tmp_path, RANK_STOP="2,0,SIGTERM")
+    assert done.returncode == 128 + 15, done.stderr
+    done = start(3, "train", "--resume", tmp_path, RANK_STOP="7,1,SIGTERM")
+    assert done.returncode == 128 + 15, done.stderr
+    assert "resumed in epoch 1, after batch 2" in done.stdout
+    assert "in epoch 2, after batch 2 of 5" in done.stdout
+    done = start(2, "train", "--resume", tmp_path)
+    assert done.returncode == 0, done.stderr
+    alike(alone, tmp_path)
+
+
+def test_rank_0_speaks_for_all(settings, three, tmp_path):
+    done = start(2, "train", *settings, "--output", tmp_path)
+    assert done.stdout.count("\nepoch 1/2 | ") == 1
+    assert done.stdout.count("ranks 2, 2 of them on this machine, with up to 6 pictures") == 1
+    assert done.stderr.count("train 1/2: ") <= 2  # its bar, begun and cleared
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(
+        file.name for file in three.iterdir() if file.name != "ranks"
+    )
+
+
+# ---- pictures
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory) -> Path:
+    """A folder of 45 training and 9 validation pictures, of which three cannot be read."""
+    folder, rng = tmp_path_factory.mktemp("photographs"), np.random.default_rng(3)
+    for split, count in (("train", tiny_run.TRAIN), ("val", 9)):
+        for i in range(count):
+            file = folder / split / "abc"[i % 3] / f"{i:02}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            pixels = rng.integers(0, 80, (tiny_run.SIZE, tiny_run.SIZE, 3)).astype(np.uint8)
+            pixels[4 * (i % 3) : 4 * (i % 3) + 4] += 150
+            Image.fromarray(pixels).save(file)
+    for i in (7, 20, 44):
+        file = folder / "train" / "abc"[i % 3] / f"{i:02}.png"
+        file.write_bytes(file.read_bytes()[:60])
+    return folder
+
+
+@pytest.mark.parametrize("cache", [2**31, 0])
+def test_each_rank_decodes_its_share(settings, photographs, tmp_path, cache):
+    """No picture is decoded by two ranks in one pass; broken ones are left out as by one rank."""
+    runs, every = [], [str(file) for file in photographs.glob("train/*/*")]
+    passes = (
+        1 if cache else 2
+    )  # the mean image, and the epoch, in which known broken ones are not tried
+    for ranks in (1, 3):
+        folder = tmp_path / str(ranks)
+        folder.mkdir()
+        happens = {"RANK_DECODED": folder, "RANK_CACHE": cache}
+        own = ["--data", photographs, "--epochs", "1", "--output", folder]
+        done = start(ranks, "train", *settings, *own, **happens)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("epoch 1/1 | ") == 1
+        for broken in ("b/07", "c/20", "c/44"):
+            assert f"{broken}.png: left out: " in done.stderr
+        decoded = [(folder / f"decoded-{rank}").read_text().splitlines() for rank in range(ranks)]
+        training = [[file for file in files if "/train/" in file] for files in decoded]
+        times = Counter(file for files in training for file in files)
+        assert sorted(times) == sorted(every) and set(times.values()) <= {1, passes}
+        assert sum(count == passes for count in times.values()) >= 42
+        assert max(map(len, training)) <= passes * (len(every) // ranks + 4)
+        runs.append(folder)
+    one, other = (checkpoint.load(folder).metadata["run"]["history"][0] for folder in runs)
+    assert one["train"]["pictures"] == other["train"]["pictures"] == 42
+    np.testing.assert_allclose(losses(runs[0]), losses(runs[1]), rtol=1e-5)
+
+
+# ---- GPUs
+
+
+@pytest.fixture(scope="module")
+def even(settings) -> list[str]:
+    """Batches in which each of two ranks has pictures: see nccl_stand_in.py."""
+    return [*settings, "--batch-size", "10"]
+
+
+@pytest.fixture(scope="module")
+def two(even, tmp_path_factory) -> Path:
+    return train(2, even, tmp_path_factory.mktemp("two"))
+
+
+@pytest.mark.parametrize(
+    ("devices", "when"),
+    [("", "early"), ("cuda:0,cuda:0", "late"), ("cuda:0,cuda:1", "late"), ("cuda:0,cuda:1", "early")],
+)
+def test_ranks_on_gpus(even, two, tmp_path, devices, when):
+    """Stand-ins, NCCL among them, whose streams work as late or early as they may: the same bits."""
+    arguments = ["--devices", devices] if devices else []
+    done = start(2, "train", *even, "--output", tmp_path, *arguments, RANK_GPUS=when)
+    assert done.returncode == 0, done.stderr
+    same(two, tmp_path)
+    assert f"outputs, on {devices.replace(',', ', ') or 'cuda:0'}\n" in done.stdout
+    assert "step  not recorded as a CUDA graph: 2 ranks sum their gradients" in done.stdout
+
+
+# ---- evaluation
+
+
+def test_sharded_evaluation_is_the_plain_one(alone, tmp_path):
+    """Score, confusions and probabilities, to the byte; seven batches for three ranks."""
+    printed = []
+    for ranks in (1, 3):
+        files = ["--save-probs", "probs.safetensors", "--confusion", "confusion.npy"]
+        files = [tmp_path / f"{ranks}-{name}" if "." in name else name for name in files]
+        done = start(ranks, "eval", "--checkpoint", alone, "--batch-size", "3", *files)
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout.replace(f"{tmp_path}/{ranks}-", ""))
+    assert printed[0] == printed[1]
+    assert "top-1 error" in printed[0] and "(20 pictures" in printed[0]
+    for name in ("probs.safetensors", "confusion.npy"):
+        one, three = ((tmp_path / f"{ranks}-{name}").read_bytes() for ranks in (1, 3))
+        assert one == three
+
+
+# ---- what goes wrong
+
+
+def test_ranks_that_differ(settings, tmp_path):
+    done = start(3, "train", *settings, "--output", tmp_path, RANK_CHANGE="1")
+    assert done.returncode == 2
+    assert "rank 1 differs from rank 0 in conv1a.weights0" in done.stderr
+    assert done.stderr.count("alexnet-raw train:") == 1
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_an_error_of_one_rank(settings, tmp_path):
+    """The others do not wait for it, and are told who it was."""
+    done = start(3, "train", *settings, "--output", tmp_path, RANK_FAIL="2")
+    assert done.returncode == 2
+    assert "alexnet-raw train: rank 2 on " in done.stderr
+    assert ": the device is gone: look for it" in done.stderr
+
+
+def test_a_killed_rank(settings, alone, tmp_path):
+    """mpiexec ends the others; nothing is lost that was saved."""
+    saving = ["--output", tmp_path, "--save-minutes", "1e-9"]
+    done = start(3, "train", *settings, *saving, RANK_STOP="7,1,SIGKILL")
+    assert done.returncode == 9 and "Killed (signal 9)" in done.stdout
+    done = start(2, "train", "--resume", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "resumed in epoch 2, after batch 1\n" in done.stdout
+    alike(alone, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("SIGSTOP", "after 4 seconds without news rank 1 on HOST does not answer: it was stopped"),
+        ("sleep", "after 4 seconds without news all others wait for rank 1 on HOST: look at what"),
+    ],
+)
+def test_a_rank_that_hangs(settings, tmp_path, how, message):
+    stop = {"RANK_STOP": f"3,1,{how}"}
+    done = start(3, "train", *settings, "--output", tmp_path, "--patience", "4", **stop)
+    assert done.returncode in (3, 9)  # 9: of the others, whom mpiexec kills then
+    assert done.stderr.count(message.replace("HOST", socket.gethostname())) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--batch-size", "2"], "--batch-size 2 is less than one picture for each of 3 ranks"),
+        (["train", "--net", "nothing"], "nothing"),
+        (["train", "--seed", "x"], "is not a whole number"),
+        (["predict", "boot.png"], "'predict' works in one process: start it without mpiexec"),
+    ],
+)
+def test_errors_of_all_are_told_once(arguments, message, tmp_path):
+    done = start(3, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.count(f"alexnet-raw {arguments[0]}: ") == 1 and message in done.stderr
