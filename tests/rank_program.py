@@ -8,6 +8,7 @@ The environment lets something happen:
     RANK_DUMP=FOLDER         each rank writes its net's state into FOLDER/RANK.npz at the end
     RANK_STOP=STEP,RANK,HOW  that rank alone, after that step, gets a signal (SIGTERM ...) or sleeps
     RANK_CHANGE=RANK         that rank's first weights are others than those of the others
+    RANK_LAUNCHER=unknown    whoever started the ranks is not known: --mpi
     RANK_FAIL=RANK           that rank cannot use its devices
     RANK_GPUS=late, early    cuda:N is a stand-in, whose streams work so
     RANK_DECODED=FOLDER      each rank lists the picture files that it decodes in FOLDER/decoded-RANK
@@ -33,6 +34,7 @@ from alexnet_raw.data import picture_folder  # noqa: E402
 from alexnet_raw.device import DeviceError  # noqa: E402
 from alexnet_raw.network import Network  # noqa: E402
 from alexnet_raw.parallel import buckets, launched  # noqa: E402
+from alexnet_raw.parallel import ranks as ranks_module  # noqa: E402
 
 
 def main() -> int:
@@ -44,6 +46,8 @@ def main() -> int:
     run_report.draw = lambda *_: None
     metrics.BATCHES, buckets.BYTES, optimizer.LARGE = 1, 1024, 100
     happens = os.environ
+    if "RANK_LAUNCHER" in happens:
+        ranks_module.LAUNCHERS = ()
     if dump := happens.get("RANK_DUMP"):
         train = training.train
 

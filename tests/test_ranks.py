@@ -135,8 +135,11 @@ def test_a_run_goes_on_on_another_number_of_ranks(settings, alone, tmp_path):
     alike(alone, tmp_path)
 
 
-def test_rank_0_speaks_for_all(settings, three, tmp_path):
-    done = start(2, "train", *settings, "--output", tmp_path)
+@pytest.mark.parametrize("launcher", ["mpiexec", "unknown"])
+def test_rank_0_speaks_for_all(settings, three, tmp_path, launcher):
+    told = ["--mpi"] if launcher == "unknown" else []
+    happens = {"RANK_LAUNCHER": launcher} if told else {}
+    done = start(2, "train", *settings, "--output", tmp_path, *told, **happens)
     assert done.stdout.count("\nepoch 1/2 | ") == 1
     assert done.stdout.count("ranks 2, 2 of them on this machine, with up to 6 pictures") == 1
     assert done.stderr.count("train 1/2: ") <= 2  # its bar, begun and cleared
