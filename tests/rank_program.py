@@ -10,6 +10,7 @@ The environment lets something happen:
     RANK_CHANGE=RANK         that rank's first weights are others than those of the others
     RANK_LAUNCHER=unknown    whoever started the ranks is not known: --mpi
     RANK_FAIL=RANK           that rank cannot use its devices
+    RANK_DATA=RANK,FOLDER    that rank finds other pictures in place of --data
     RANK_GPUS=late, early    cuda:N is a stand-in, whose streams work so
     RANK_DECODED=FOLDER      each rank lists the picture files that it decodes in FOLDER/decoded-RANK
     RANK_CACHE=BYTES         pictures of a folder that are kept in memory
@@ -76,6 +77,10 @@ def main() -> int:
             sum_over(net, ranks)
 
         Network.sum_over = change
+    if own := happens.get("RANK_DATA"):
+        who, where = own.split(",")
+        if who == str(rank):
+            sys.argv[sys.argv.index("--data") + 1] = where
     if when := happens.get("RANK_GPUS"):
         from tests import gpu_stand_in, nccl_stand_in
 
