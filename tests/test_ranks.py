@@ -274,7 +274,7 @@ def test_a_rank_with_other_pictures(settings, tmp_path):
 def test_an_error_of_one_rank(settings, tmp_path):
     """The others do not wait for it, and are told who it was."""
     done = start(3, "train", *settings, "--output", tmp_path, RANK_FAIL="2")
-    assert done.returncode == 2
+    assert done.returncode in (2, 9)  # 9: of the others, whom mpiexec kills then
     assert "alexnet-raw train: rank 2 on " in done.stderr
     assert ": the device is gone: look for it" in done.stderr
 
