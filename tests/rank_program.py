@@ -8,7 +8,9 @@ The environment lets something happen:
     RANK_DUMP=FOLDER         each rank writes its net's state into FOLDER/RANK.npz at the end
     RANK_STOP=STEP,RANK,HOW  that rank alone, after that step, gets a signal (SIGTERM ...) or sleeps
     RANK_CHANGE=RANK         that rank's first weights are others than those of the others
+    RANK_LAUNCHER=unknown    whoever started the ranks is not known: --mpi
     RANK_FAIL=RANK           that rank cannot use its devices
+    RANK_DATA=RANK,FOLDER    that rank finds other pictures in place of --data
     RANK_GPUS=late, early    cuda:N is a stand-in, whose streams work so
     RANK_DECODED=FOLDER      each rank lists the picture files that it decodes in FOLDER/decoded-RANK
     RANK_CACHE=BYTES         pictures of a folder that are kept in memory
@@ -33,6 +35,7 @@ from alexnet_raw.data import picture_folder  # noqa: E402
 from alexnet_raw.device import DeviceError  # noqa: E402
 from alexnet_raw.network import Network  # noqa: E402
 from alexnet_raw.parallel import buckets, launched  # noqa: E402
+from alexnet_raw.parallel import ranks as ranks_module  # noqa: E402
 
 
 def main() -> int:
@@ -44,6 +47,8 @@ def main() -> int:
     run_report.draw = lambda *_: None
     metrics.BATCHES, buckets.BYTES, optimizer.LARGE = 1, 1024, 100
     happens = os.environ
+    if "RANK_LAUNCHER" in happens:
+        ranks_module.LAUNCHERS = ()
     if dump := happens.get("RANK_DUMP"):
         train = training.train
 
@@ -72,6 +77,10 @@ def main() -> int:
             sum_over(net, ranks)
 
         Network.sum_over = change
+    if own := happens.get("RANK_DATA"):
+        who, where = own.split(",")
+        if who == str(rank):
+            sys.argv[sys.argv.index("--data") + 1] = where
     if when := happens.get("RANK_GPUS"):
         from tests import gpu_stand_in, nccl_stand_in
 

@@ -14,6 +14,7 @@ from alexnet_raw.device import DeviceError, parse_devices
 from alexnet_raw.network import Network
 from alexnet_raw.parallel import ALONE, Ranks, RanksError, buckets, checks, placing
 from alexnet_raw.parallel import ranks as module
+from alexnet_raw.parallel.nccl import NcclSums
 from alexnet_raw.parameters import Parameter, Rate
 from tests import gpu_stand_in, tiny_run
 
@@ -230,6 +231,15 @@ def test_cores_are_shared(monkeypatch):
     assert placing.threads(Others(0, 4)) == 2  # all on the same cores
     assert placing.threads(Others(0, 4, heard=[("here", (1,)), ("there", (2,))])) is None
     assert placing.threads(Others(0, 20)) == 1
+
+
+def test_nccl_is_missing(gpus, monkeypatch):
+    monkeypatch.setattr(
+        gpu_stand_in.Extension, "build_info", lambda self: {"cuda_version": "13.0"}, raising=False
+    )
+    monkeypatch.setitem(sys.modules, "cupy.cuda.nccl", None)
+    with pytest.raises(RanksError, match=r"need NCCL \(.*\): pip install nvidia-nccl-cu13"):
+        NcclSums(parse_devices("cuda:0")[0], Others())
 
 
 # ---- that ranks have the same
