@@ -36,7 +36,7 @@ class Step:
     @property
     def exposed(self) -> float:
         """Seconds of communication that no computation hides."""
-        return self.seconds - self.compute
+        return max(0.0, self.seconds - self.compute)  # sums of floats differ in their last bit
 
 
 @dataclass(frozen=True)
