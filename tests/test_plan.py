@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
-from alexnet_raw import layer_file
+from alexnet_raw import layer_file, ops
 from alexnet_raw.cli import main
 from alexnet_raw.device import Device
 from alexnet_raw.layers.conv import Conv
+from alexnet_raw.layers.fc import Fc
 from alexnet_raw.network import Network
 from alexnet_raw.parallel import Ranks
 from alexnet_raw.parallel.buckets import Buckets
@@ -255,25 +255,49 @@ def test_a_line_through_two_measurements():
     assert Line.through(1, 10.0, 1, 10.0)(3) == pytest.approx(30)
 
 
-def test_measuring_finds_the_layer_that_is_slow(tmp_path, monkeypatch):
-    """conv1a sleeps 20 ms for each image, the others take next to nothing."""
+class Clock:
+    """Stands where only what is told to takes time does."""
+
+    now, pace = 0.0, 1.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def slow(self, run, seconds):
+        """`run`, which takes seconds(its last argument)."""
+
+        def wrapped(*arguments, **keywords):
+            self.now += self.pace * seconds(arguments[-1])
+            return run(*arguments, **keywords)
+
+        return wrapped
+
+
+def test_measuring_finds_what_each_layer_takes(tmp_path, monkeypatch):
+    """Undisturbed steps take twice as long as their parts: the parts are scaled to them."""
     spec = layer_file.load(*map(str, tiny_run.write_net(tmp_path)))
-    forward, ticks = Conv.forward, []
+    clock, ticks, train_step = Clock(), [], Network.train_step
 
-    def slow(layer, site):
-        if layer.name == "conv1a":
-            time.sleep(0.02 * site.images)
-        forward(layer, site)
+    def undisturbed(*arguments):
+        clock.pace = 2.0
+        train_step(*arguments)
+        clock.pace = 1.0
 
-    monkeypatch.setattr(Conv, "forward", slow)
-    layers = measure.measure(spec, [Device("cpu")], 4, lambda: ticks.append(1))
+    monkeypatch.setattr(measure, "time", clock)
+    monkeypatch.setattr(Network, "train_step", undisturbed)
+    forward = clock.slow(Conv.forward, lambda site: 3 + 5 * site.images)
+    monkeypatch.setattr(Conv, "forward", forward)
+    monkeypatch.setattr(Fc, "backward", clock.slow(Fc.backward, lambda site: 7 * site.images))
+    monkeypatch.setattr(ops, "sgd_step", clock.slow(ops.sgd_step, lambda _: 11))
+    layers = measure.measure(spec, [Device("cpu")], 12, lambda: ticks.append(1))
     assert len(ticks) == measure.PASSES
-    found = {layer.name: layer for layer in layers}
-    assert found["conv1a"].forward(4) > 0.7 * costs.step_on_one(layers, 4)
-    assert found["conv1a"].forward.per_image == pytest.approx(0.02, rel=0.3)
     for layer in layers:
-        if layer.parameters:
-            assert layer.forward(4) > 0 and layer.backward(4) > 0 and layer.update > 0
+        is_conv, is_fc = isinstance(spec[layer.name], Conv), isinstance(spec[layer.name], Fc)
+        assert layer.forward.fixed == pytest.approx(6 * is_conv), layer.name
+        assert layer.forward.per_image == pytest.approx(10 * is_conv), layer.name
+        assert layer.backward == Line(pytest.approx(0), pytest.approx(14 * is_fc)), layer.name
+        assert (layer.update > 0) == (layer.parameters > 0)
+    assert sum(layer.update for layer in layers) == pytest.approx(22)
     assert not any("forward" in vars(layer) for layer in spec), "clocks are taken away"
 
 
