@@ -67,6 +67,7 @@ def test_a_sum_over_nodes_by_hand():
     assert cluster.all_reduce(8e6, cluster.everyone(8)) == pytest.approx(2 * half)
     halving = replace(cluster, algorithm="halving")
     assert halving.half(8e6, halving.everyone(8)) == pytest.approx(half - 1e-6)  # 2 messages, not 3
+    assert halving.half(0.0, Team(64, 4)) == pytest.approx(2 * 1e-6 + 4 * 50e-6), "16 nodes"
     far = cluster.counterparts(8, 4)  # one of each node, who share the cable with three other pairs
     assert far == Team(2, 1) and cluster.half(2e6, far) == pytest.approx(4 * 1e-3 + 50e-6)
 
