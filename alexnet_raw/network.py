@@ -174,6 +174,11 @@ class Network:
             site.layer.forward(site)
 
     @property
+    def running(self) -> NetSpec:
+        """The layers that run: those of `spec`, some as one with the layer below."""
+        return self._fused
+
+    @property
     def input_dtype(self) -> np.dtype:
         """In which the layers read pictures; others are converted."""
         return self._outputs[self.spec.pictures.name].dtype

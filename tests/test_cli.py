@@ -24,7 +24,7 @@ from alexnet_raw.device import parse_devices
 from alexnet_raw.model import Model
 from tests import tiny_run
 
-COMMANDS = ("train", "eval", "predict", "show", "info", "check-grads") + (
+COMMANDS = ("train", "eval", "predict", "show", "plan", "info", "check-grads") + (
     "ensemble",
     "plot",
     "experiment",

@@ -25,6 +25,7 @@ from alexnet_raw.cli import (
     experiment,
     info,
     options,
+    plan,
     plot,
     predict,
     prepare,
@@ -44,6 +45,7 @@ AlexNet as it was trained in 2012: two towers, every kernel written by hand, on 
   alexnet-raw predict boot.png              what it sees in a picture
   alexnet-raw plot filters RUN              a picture of what its first layer learned
   alexnet-raw show alexnet                  the paper's network as a table
+  alexnet-raw plan --network 1.25           how many ranks are worth it, before a cluster is paid for
   alexnet-raw prepare downloads imagenet    ImageNet's tars, once, for training at full speed
   alexnet-raw train --net alexnet --data D  the paper's network on a folder of pictures
 """
@@ -77,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
         ("predict", predict),
         ("plot", plot),
         ("show", show),
+        ("plan", plan),
         ("info", info),
         ("experiment", experiment),
         ("check-grads", check_grads),
