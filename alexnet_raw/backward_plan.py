@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,11 +26,16 @@ class Turn:
     neuron: Neuron  # what dout has yet to go through
     routes: tuple[Route | None, ...]  # of the inputs' gradients; None: nobody wants it
     scratch: dict[str, Slot]
+    before: tuple[Route, ...]  # of gradients that are received before it: parts of dout
+    after: tuple[Route, ...]  # and after it
 
     @property
     def slots(self) -> list[Slot]:
         """All that is read or written."""
-        routes = [slot for route in self.routes if route for slot in route.slots]
+        own = [*filter(None, self.routes)]
+        received = [*self.before, *self.after, *(other for route in own for other in route.before)]
+        routes = [slot for route in own for slot in route.slots]
+        routes += [slot for route in received for slot in route.received_slots]
         return [*filter(None, (self.dout, self.dz)), *routes, *self.scratch.values()]
 
 
@@ -55,6 +60,7 @@ def plan_backward(spec: NetSpec, outputs: dict[str, Slot], wanted: set[str]) -> 
     gpus, fused, gradients = spec.places(), spec.fused_costs(), gradient_slots(spec, outputs)
     begun: set[str] = set()  # layers whose gradient holds something
     passed: set[str] = set()  # those of them whose gradient is before their neuron already
+    coming: dict[str, tuple[Route, ...]] = {}  # gradients on their way to these layers, in order
 
     def neuron_below(layer: Layer, name: str) -> Neuron:
         """That of layer `name`, a relu, if `layer` can go through it in the same pass."""
@@ -78,15 +84,29 @@ def plan_backward(spec: NetSpec, outputs: dict[str, Slot], wanted: set[str]) -> 
         first = name not in begun
         begun.add(name)
         source = spec[name]
-        return Route.plan(
+        route = Route.plan(
             (layer.name, i),
             outputs[layer.name].device,
             gradients[name],
+            before=coming.get(name, ()),
             first=first,
             in_place=layer.can_accumulate,
             half=source.half_backward and gpus[name] != gpus[layer.name],
             below=neuron_below(layer, name),
         )
+        if route.is_in_place:
+            coming.pop(name, None)
+            return route
+        coming[name] = (*route.before, route)
+        return replace(route, before=())
+
+    def received_after(layer: Layer, routes: tuple[Route | None, ...]) -> tuple[Route, ...]:
+        """Those received at once: by a layer without a turn, or where nothing is waited for."""
+        received: tuple[Route, ...] = ()
+        for name, route in zip(layer.inputs, routes, strict=True):
+            if route and (name == spec.pictures.name or not (route.is_in_place or route.travels)):
+                received += coming.pop(name, ())
+        return received
 
     turns = []
     for layer in reversed(spec.layers):
@@ -100,9 +120,11 @@ def plan_backward(spec: NetSpec, outputs: dict[str, Slot], wanted: set[str]) -> 
         dz = None
         if layer.learns and dout.dtype != (dtype := outputs[layer.inputs[0]].dtype):
             dz = dout._replace(name=("dz", layer.name), dtype=dtype)
+        before = coming.pop(layer.name, ())
         routes = tuple(route(layer, i) for i in range(len(layer.inputs)))
+        after = received_after(layer, routes)
         scratch = layer.backward_scratch([outputs[name].shape for name in layer.inputs])
         slots = scratch_slots(layer, scratch, outputs[layer.name].device)
         neuron = IDENT if layer.name in passed else layer.neuron
-        turns.append(Turn(layer, cost, dout, dz, neuron, routes, slots))
+        turns.append(Turn(layer, cost, dout, dz, neuron, routes, slots, before, after))
     return turns

@@ -59,6 +59,7 @@ class Device:
         self.tuner: Tuner | None = None
         self._scratch: Array | None = None
         self._side, self._is_forked = None, False  # the second stream; whether work on it goes on
+        self._copies: dict[Device, Any] = {}  # a stream for copies from each other device
         if self.is_cuda:
             self._cupy = _cupy(self.module, name, self.ordinal)
             with self._cupy.cuda.Device(self.ordinal):
@@ -188,6 +189,18 @@ class Device:
             self._stream.wait_event(self._mark(self._side))
             self._is_forked = False
 
+    def wait(self, copied: Any) -> None:
+        """What this device is given from now on begins when `Array.begin_copy_from` has ended."""
+        if copied is not None:
+            self._stream.wait_event(copied)
+
+    def _copies_from(self, other: Device) -> Any:
+        """The stream that copies arrays of another GPU, or of another device on this one, to this."""
+        if other not in self._copies:
+            with self._cupy.cuda.Device(self.ordinal):
+                self._copies[other] = self._cupy.cuda.Stream(non_blocking=True)
+        return self._copies[other]
+
     def pinned(self, shape: int | tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
         """A host array in memory that this device can copy from while the host goes on."""
         if not self.is_cuda:
@@ -314,14 +327,8 @@ class Array:
         return host
 
     def copy_from(self, source: Array | np.ndarray) -> None:
-        """Copies an array of equal shape and dtype from the host or from any device.
-
-        This is the exchange between towers (paper, section 3.2).
-        """
-        if source.shape != self.shape or source.dtype != self.dtype:
-            raise ValueError(
-                f"cannot copy {source.shape} {source.dtype} into {self.shape} {self.dtype}"
-            )
+        """Copies an array of equal shape and dtype from the host or from any device."""
+        self._check_alike(source)
         if not self.device.is_cuda:
             host = source if isinstance(source, np.ndarray) else None
             if host is None:
@@ -341,6 +348,33 @@ class Array:
             stream.wait_event(source.device._mark(source.device._stream))
             self.data.data.copy_from_device_async(source.data.data, self.nbytes, stream)
             source.device._stream.wait_event(self.device._mark(stream))  # before its buffer is reused
+
+    def begin_copy_from(self, source: Array) -> Any:
+        """Begins to copy an array of another device, beside the work that both are given from now on.
+
+        This is the exchange between towers (paper, section 3.2). The copy waits for what both devices
+        were given before. Returns what both are to `Device.wait` for, this one before it reads the copy
+        and the other before it overwrites the source; None if one is a CPU, where it is done at once.
+
+        From GPU to GPU it is a peer copy: CuPy lets those access each other's memory that can, when it
+        copies between them first; between others the driver goes by way of pinned memory of the host.
+        """
+        self._check_alike(source)
+        ours, theirs = self.device, source.device
+        if not (ours.is_cuda and theirs.is_cuda):
+            self.copy_from(source)
+            return None
+        stream = ours._copies_from(theirs)
+        stream.wait_event(theirs._mark(theirs._stream))
+        stream.wait_event(ours._mark(ours._stream))
+        self.data.data.copy_from_device_async(source.data.data, self.nbytes, stream)
+        return ours._mark(stream)
+
+    def _check_alike(self, source: Array | np.ndarray) -> None:
+        if source.shape != self.shape or source.dtype != self.dtype:
+            raise ValueError(
+                f"cannot copy {source.shape} {source.dtype} into {self.shape} {self.dtype}"
+            )
 
     def cast_from(self, source: Array) -> None:
         """Converts an array of equal shape on the same device to this one's dtype."""

@@ -227,6 +227,14 @@ class NetSpec:
                 del layers[below.name]
         return replace(self, layers=tuple(layers.values()))
 
+    def without_labels(self) -> set[str]:
+        """The layers that have nothing to do in a pass without labels: costs, and what needs them."""
+        idle = {layer.name for layer in self if isinstance(layer, Data) and layer.is_labels}
+        for layer in self:
+            if layer.is_cost or idle.intersection(layer.inputs):
+                idle.add(layer.name)
+        return idle
+
     def _reads_labels(self, layer: Layer) -> bool:
         inputs = [self[name] for name in layer.inputs]
         return any(isinstance(inp, Data) and inp.is_labels for inp in inputs)

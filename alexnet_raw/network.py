@@ -20,7 +20,7 @@ from alexnet_raw.backward_plan import Turn, gradient_slots, plan_backward, scrat
 from alexnet_raw.costs import Cost, read_costs
 from alexnet_raw.device import BF16, Array, Device, precision_of
 from alexnet_raw.device_numbers import DeviceNumbers
-from alexnet_raw.exchange import copy_as_half
+from alexnet_raw.exchange import Delivery, Returns, half_slots
 from alexnet_raw.layers import Layer, Shape, Site
 from alexnet_raw.layers.cost import MultiSoftmax
 from alexnet_raw.layers.data import Data
@@ -104,6 +104,7 @@ class Network:
         }
         self.wants_gradient = self.spec.wants_gradient(input_gradient)
         self._fused = self.spec.fused(self.places)  # what runs
+        self._readers = {layer.name: self._fused.readers(layer.name) for layer in self._fused}
         self._turns = plan_backward(self._fused, self._outputs, self.wants_gradient)
         used = [turn.slots for turn in self._turns]
         if self.spec.pictures.name in self.wants_gradient:
@@ -155,23 +156,29 @@ class Network:
         if labels is not None and len(labels.shape) == 2:
             self._check_targets(labels.shape[0])
         now = self._now = _Pass(self._sites_for(count), train, labels is not None)
+        now.idle = self._fused.without_labels() if labels is None else set()
         for layer in self.spec:
             if isinstance(layer, Data):
                 arrived = labels if layer.is_labels else self._as_stored(layer.name, images)
                 now.outputs[layer.name, self.input_device] = arrived
+                self._send(layer.name)
         if train:
             self._set_step(step)
         for site in now.sites:
-            inputs = site.layer.inputs
-            missing = labels is None and (
-                site.layer.is_cost or any(now.outputs[n, self.places[n]] is None for n in inputs)
-            )
-            now.outputs[site.layer.name, site.device] = None if missing else site.out
-            if missing:
+            layer, inputs = site.layer, range(len(site.layer.inputs))
+            now.outputs[layer.name, site.device] = None if layer.name in now.idle else site.out
+            if layer.name in now.idle:
                 continue
             site.train, site.step, site.share = train, step, share
-            site.inputs = [self._fetch(name, site) for name in site.layer.inputs]
-            site.layer.forward(site)
+            site.inputs = [self._fetch(name, layer) for name in layer.inputs]
+            site.arrivals = [now.arrivals.get(self._as_read(name, layer)) for name in layer.inputs]
+            if not layer.overlaps:
+                for i in inputs:
+                    site.input(i)
+            layer.forward(site)
+            self._send(layer.name)
+        for delivery in now.arrivals.values():
+            delivery.release()
 
     @property
     def running(self) -> NetSpec:
@@ -221,19 +228,26 @@ class Network:
         for parameter in self.parameters.values():
             parameter.is_begun = False
         sites = {site.layer.name: site for site in now.sites}
+        find = partial(self._memory.array, images=now.sites[0].images)
+        returns = Returns(find)
         for turn in self._turns:
             site = sites[turn.layer.name]
-            find = partial(self._memory.array, images=site.images)
+            returns.receive(turn.before)
             if turn.cost:
                 coeff = site.weighted(turn.cost.coeff)
-                site.fused_cost = (self._fetch(turn.cost.inputs[0], site), coeff)
+                site.fused_cost = (self._arrived(turn.cost.inputs[0], turn.layer), coeff)
             site.dout, site.dz = turn.dout and find(turn.dout), turn.dz and find(turn.dz)
             site.neuron = turn.neuron
-            site.dinputs = [route and route.gradient(find) for route in turn.routes]
+            site.dinputs = [route and returns.gradient(route) for route in turn.routes]
             site.scratch |= {name: find(slot) for name, slot in turn.scratch.items()}
+            gradients = [] if turn.layer.overlaps else [g for g in site.dinputs if g]
+            for gradient in gradients:
+                gradient.begin()
             turn.layer.backward(site)
-            for route in filter(None, turn.routes):
-                route.deliver(find)
+            for gradient in gradients:
+                gradient.end()
+            returns.receive(turn.after)
+            returns.release()
             yield self._finished[turn.layer.name]
 
     def update(self, progress: float) -> None:
@@ -315,7 +329,7 @@ class Network:
         """
         for site in self._last().sites:
             if isinstance(site.layer, MultiSoftmax) and site.layer.name == self.spec.main_cost:
-                energies = self._fetch(site.layer.inputs[1], site)
+                energies = self._arrived(site.layer.inputs[1], site.layer)
                 return np.ascontiguousarray(site.layer.marginals(site, energies).numpy().T)
         if (name := self.spec.outlet) is None:
             raise RuntimeError(f"net {self.spec.name} has neither a softmax layer nor a cost")
@@ -342,7 +356,7 @@ class Network:
     def _unfused(self, layer: Layer) -> Array:
         """The output of a layer that is fused with its reader, in the last forward: computed now."""
         site = self._new_site(layer, self._last().sites[0].images)
-        site.inputs = [self._fetch(name, site) for name in layer.inputs]
+        site.inputs = [self._arrived(name, layer) for name in layer.inputs]
         layer.forward(site)
         return site.out
 
@@ -403,26 +417,43 @@ class Network:
 
     # ---- arrays and exchanges
 
-    def _fetch(self, name: str, site: Site) -> Array:
-        """The output of layer `name` as `site` reads it: exchanged, at most once in a pass."""
-        outputs = self._now.outputs
-        half = self._layers[name].half_forward and self._is_exchange(name, site)
-        key = (f"{name} as half" if half else name, site.device)
-        if key not in outputs:
-            source = outputs[name, self.places[name]]
+    def _send(self, name: str) -> None:
+        """Sends the output of layer `name`, once that is given to its device, to whatever reads it."""
+        for reader in self._readers[name]:
+            if reader.name not in self._now.idle:
+                self._fetch(name, reader)
+
+    def _fetch(self, name: str, reader: Layer) -> Array:
+        """The output of layer `name` as `reader` reads it: exchanged, at most once in a pass.
+
+        If it is, it is there once that which is in `_Pass.arrivals` is received.
+        """
+        now, key = self._now, self._as_read(name, reader)
+        if key not in now.outputs:
+            source, device = now.outputs[name, self.places[name]], key[1]
             *shape, images = source.shape
             find = partial(self._memory.array, images=images)
-            copy = find(Slot(("exchange", key[0]), site.device, tuple(shape), source.dtype))
-            if half:
-                copy_as_half(copy, source, name, find)
-            else:
-                copy.copy_from(source)
-            outputs[key] = copy
-        return outputs[key]
+            half = key[0] != name and half_slots(name, tuple(shape), source.device, device)
+            copy = find(Slot(("exchange", key[0]), device, tuple(shape), source.dtype))
+            now.arrivals[key] = Delivery(copy, source, half=tuple(map(find, half)) if half else None)
+            now.outputs[key] = copy
+        return now.outputs[key]
 
-    def _is_exchange(self, name: str, site: Site) -> bool:
-        """Whether `site` has another gpu= than layer `name`, be they on one device or not."""
-        return self._gpus[name] != self._gpus[site.layer.name]
+    def _arrived(self, name: str, reader: Layer) -> Array:
+        """The same, there already."""
+        array = self._fetch(name, reader)
+        if arrival := self._now.arrivals.get(self._as_read(name, reader)):
+            arrival.receive()
+            arrival.release()
+        return array
+
+    def _as_read(self, name: str, reader: Layer) -> tuple[str, Device]:
+        """What of `_Pass.outputs` is the output of layer `name` for a layer that may be elsewhere.
+
+        In half precision it goes to another gpu=, be that on the same device or not.
+        """
+        half = self._layers[name].half_forward and self._gpus[name] != self._gpus[reader.name]
+        return (f"{name} as half" if half else name, self.places[reader.name])
 
     def _sites_for(self, images: int) -> list[Site]:
         """The sites of all layers that run but data, in order, for batches of `images`."""
@@ -448,6 +479,8 @@ class Network:
             scratch={name: find(slot) for name, slot in scratch.items()},
             constants=self._constants[layer.name],
             seed=self.seed,
+            own=[self._gpus[name] == self._gpus[layer.name] for name in layer.inputs],
+            arrivals=[None for _ in layer.inputs],
             step_on_device=self._steps[device].array,
         )
 
@@ -505,4 +538,6 @@ class _Pass:
 
     def __post_init__(self) -> None:
         self.outputs: dict[tuple[str, Device], Array | None] = {}
+        self.arrivals: dict[tuple[str, Device], Delivery] = {}  # of those of them that are exchanged
+        self.idle: set[str] = set()  # layers that do not run, for want of labels
         self.has_gradients = False

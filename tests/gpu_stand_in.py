@@ -38,9 +38,11 @@ class Event(cupy_stand_in.Event):
 
 class Stream(cupy_stand_in.Stream):
     step = 0  # of the test: events of the same step are young
+    eager_priorities: tuple[int, ...] = ()  # of streams that are eager though others are not
 
     def __init__(self, non_blocking: bool = True, priority: int = 0):
         super().__init__(non_blocking, priority)
+        self.eager = self.eager or priority in self.eager_priorities
         self.graph: Graph | None = None  # that records what is given
 
     def give(self, job: Callable[[], None] | Event) -> None:
@@ -198,7 +200,9 @@ class Extension:
             if "values" in arguments:
                 arguments["values"] = arguments["values"].copy()
             counts["launches"] += 1
-            Stream.known[stream].give(lambda: op(**arguments, stream=0))
+            job = lambda: op(**arguments, stream=0)  # noqa: E731
+            job.op = name
+            Stream.known[stream].give(job)
 
         return launch
 

@@ -21,6 +21,7 @@ from alexnet_raw.parameters import Parameter, ParameterSpec
 
 if TYPE_CHECKING:
     from alexnet_raw.device import Array, Device
+    from alexnet_raw.exchange import Delivery
 
 Shape = tuple[int, ...]  # of one picture's activations: (channels, height, width); () for labels
 TYPES: dict[str, type[Layer]] = {}
@@ -46,6 +47,7 @@ class Layer:
     goes_below: bool = False  # backward can also go through a relu below: Gradient.below
     takes_dz: ClassVar[bool] = False  # backward goes through site.neuron: its neuron, or none
     learns: ClassVar[bool] = False  # has parameters
+    overlaps: ClassVar[bool] = False  # receives inputs and sends gradients itself: Site, Gradient
     passes_gradient: ClassVar[bool] = True  # or else works on data only
     saves_constants: bool = False  # its constants do not follow from the seed
     takes_targets: ClassVar[bool] = False  # in place of labels, (outputs, images)
@@ -167,12 +169,15 @@ class Gradient:
     """Where a layer puts the gradient of an input: written, or added to what is there.
 
     `accumulate` is only ever set for layers that `can_accumulate`, `below` for those that `goes_below`,
-    and not both.
+    and not both. A layer that `overlaps` calls `begin` before it computes the gradient, to have what it
+    adds to, and `end` once that is given to the device, to have it sent on; for others the net does.
     """
 
     array: Array
     accumulate: bool
-    below: Neuron = IDENT  # the input is below(z), and the gradient of z is wanted
+    below: Neuron  # if not ident, the input is below(z), and the gradient of z is wanted
+    begin: Callable[[], None]
+    end: Callable[[], None]
 
 
 @dataclass
@@ -188,6 +193,8 @@ class Site:
     scratch: dict[str, Array]
     constants: dict[str, Array]
     seed: int
+    own: list[bool]  # whether an input comes from a layer of the same gpu=
+    arrivals: list[Delivery | None]  # of the inputs that are exchanged
     dout: Array | None = None
     dz: Array | None = None  # for the gradient before the neuron, where `dout` has another dtype
     neuron: Neuron = IDENT  # what dout has yet to go through: the layer's own, where no reader did it
@@ -208,6 +215,19 @@ class Site:
         """The coefficient of a cost whose mean over the site's images counts as their part of the mean
         over the batch that they are a share of."""
         return coeff if self.share is None else coeff * self.images / self.share[1]
+
+    def input(self, i: int) -> Array:
+        """Input i, which is there for what the device is given from now on."""
+        if arrival := self.arrivals[i]:
+            arrival.receive()
+        return self.inputs[i]
+
+    def own_first(self) -> list[int]:
+        """The inputs of the layer's own gpu=, then the others, which may still be on their way.
+
+        Sums over inputs have this order, which does not depend on the devices.
+        """
+        return sorted(range(len(self.own)), key=lambda i: not self.own[i])
 
     def value(self, name: str) -> Array:
         return self.parameters[name].value

@@ -6,7 +6,7 @@ import copy
 
 from alexnet_raw import ops
 from alexnet_raw.ini import Keys
-from alexnet_raw.layers.base import Shape, Site, flat, register
+from alexnet_raw.layers.base import Gradient, Shape, Site, flat, register
 from alexnet_raw.layers.weights import WeightLayer
 from alexnet_raw.neuron import IDENT
 
@@ -47,26 +47,27 @@ class Fc(WeightLayer):
         return f"{self.outputs} outputs"
 
     def forward(self, site: Site) -> None:
-        last = len(site.inputs) - 1
-        for i, inp in enumerate(site.inputs):
+        order = site.own_first()
+        for i in order:
             ops.fc_forward(
                 flat(site.out),
-                flat(inp),
+                flat(site.input(i)),
                 site.operand(f"weights{i}"),
-                site.value("biases") if i == last else None,
-                neuron=self.neuron if i == last else IDENT,
-                accumulate=i > 0,
+                site.value("biases") if i == order[-1] else None,
+                neuron=self.neuron if i == order[-1] else IDENT,
+                accumulate=i != order[0],
             )
 
     def backward(self, site: Site) -> None:
         dz, dout, out = flat(site.dz or site.dout), flat(site.dout), flat(site.out)
         ops.bias_backward(site.gradient("biases"), dz, dout, out, neuron=self.neuron)
-        for i, inp in enumerate(site.inputs):
-            name = f"weights{i}"
-            ops.fc_backward_weights(
-                site.gradient(name), flat(inp), dz, accumulate=site.accumulates(name)
-            )
-            if wanted := site.dinputs[i]:
-                ops.fc_backward_data(
-                    flat(wanted.array), dz, site.operand(f"weights{i}"), accumulate=wanted.accumulate
-                )
+        self.backward_inputs(site)
+
+    def backward_weights(self, site: Site, i: int) -> None:
+        name, dz = f"weights{i}", flat(site.dz or site.dout)
+        shared = site.accumulates(name)
+        ops.fc_backward_weights(site.gradient(name), flat(site.inputs[i]), dz, accumulate=shared)
+
+    def backward_data(self, site: Site, i: int, wanted: Gradient) -> None:
+        dinp, dz = flat(wanted.array), flat(site.dz or site.dout)
+        ops.fc_backward_data(dinp, dz, site.operand(f"weights{i}"), accumulate=wanted.accumulate)

@@ -11,7 +11,7 @@ from alexnet_raw import connections, initializers, ops
 from alexnet_raw.device import Array
 from alexnet_raw.geometry import conv_output_size
 from alexnet_raw.ini import Keys
-from alexnet_raw.layers.base import Shape, Site
+from alexnet_raw.layers.base import Gradient, Shape, Site
 from alexnet_raw.layers.weights import WeightLayer
 from alexnet_raw.neuron import IDENT, Neuron
 
@@ -154,18 +154,19 @@ class FilterLayer(WeightLayer):
 
     def forward_with(self, site: Site, biases: Array | None, neuron: Neuron) -> None:
         """site.out = neuron(filters on all inputs + biases)."""
-        last = len(site.inputs) - 1
-        for i, inp in enumerate(site.inputs):
+        order = site.own_first()
+        for i in order:
+            inp = site.input(i)
             if self.random[i]:
                 ops.channels_gather(self._seen(site, i), inp, site.constants[f"seen{i}"])
             self.forward_op(
                 site.out,
                 self._seen(site, i),
                 site.operand(f"weights{i}"),
-                biases if i == last else None,
+                biases if i == order[-1] else None,
                 **self._geometry(i),
-                neuron=neuron if i == last else IDENT,
-                accumulate=i > 0,
+                neuron=neuron if i == order[-1] else IDENT,
+                accumulate=i != order[0],
             )
 
     def backward(self, site: Site) -> None:
@@ -178,22 +179,23 @@ class FilterLayer(WeightLayer):
         ops.bias_backward(
             dbiases.reshape(dbiases.size), rows(dz), rows(site.dout), rows(site.out), neuron=site.neuron
         )
-        for i in range(len(site.inputs)):
-            name = f"weights{i}"
-            weights, dweights, shared = site.operand(name), site.gradient(name), site.accumulates(name)
-            self.backward_weights_op(
-                dweights, self._seen(site, i), dz, **self._geometry(i), accumulate=shared
-            )
-            if (wanted := site.dinputs[i]) is None:
-                continue
-            if self.random[i]:
-                dseen, places = site.scratch[f"dseen{i}"], site.constants[f"places{i}"]
-                self.backward_data_op(dseen, dz, weights, **self._geometry(i))
-                ops.channels_gather(wanted.array, dseen, places, accumulate=wanted.accumulate)
-            else:
-                self.backward_data_op(
-                    wanted.array, dz, weights, **self._geometry(i), accumulate=wanted.accumulate
-                )
+        self.backward_inputs(site)
+
+    def backward_weights(self, site: Site, i: int) -> None:
+        name, dz = f"weights{i}", site.dz or site.dout
+        shared = site.accumulates(name)
+        self.backward_weights_op(
+            site.gradient(name), self._seen(site, i), dz, **self._geometry(i), accumulate=shared
+        )
+
+    def backward_data(self, site: Site, i: int, wanted: Gradient) -> None:
+        dinp, dz, weights = wanted.array, site.dz or site.dout, site.operand(f"weights{i}")
+        if self.random[i]:
+            dseen, places = site.scratch[f"dseen{i}"], site.constants[f"places{i}"]
+            self.backward_data_op(dseen, dz, weights, **self._geometry(i))
+            ops.channels_gather(dinp, dseen, places, accumulate=wanted.accumulate)
+        else:
+            self.backward_data_op(dinp, dz, weights, **self._geometry(i), accumulate=wanted.accumulate)
 
     def _seen(self, site: Site, i: int) -> Array:
         """The channels of input i in the order in which the groups see them."""

@@ -32,6 +32,7 @@ class TreeFc(Fc):
     input_count = 1
     takes_bf16 = False
     can_accumulate = False  # the gradient is a sum of two
+    overlaps = False
 
     def read_outputs(self, keys: Keys) -> int | None:
         """The number of classes, if the tree is known already."""

@@ -10,16 +10,21 @@ import numpy as np
 
 from alexnet_raw import initializers
 from alexnet_raw.ini import Keys
-from alexnet_raw.layers.base import Layer, Shape
+from alexnet_raw.layers.base import Gradient, Layer, Shape, Site
 from alexnet_raw.parameters import Limit, ParameterSpec, Rate
 from alexnet_raw.schedule import CONSTANT, Schedule
 
 
 class WeightLayer(Layer):
-    """Weights for each input; what they make of the inputs is summed, then bias and neuron."""
+    """Weights for each input; what they make of the inputs is summed, then bias and neuron.
+
+    Exchanges between devices go on meanwhile: the sum begins with the inputs of the layer's own gpu=,
+    and the gradients of the others are computed first.
+    """
 
     input_count = None
     can_accumulate = True
+    overlaps = True
     learns = True
     fuses = ("relu", "tanh")
 
@@ -60,6 +65,29 @@ class WeightLayer(Layer):
         matrix = self.bias_matrix(prod(shape))
         function = self._function("initBFunc", self.bias_function, "biases", None, matrix, shape)
         return [*specs, ParameterSpec("biases", shape, self.bias_rate, 0.0, self.init_bias, function)]
+
+    def backward_weights(self, site: Site, i: int) -> None:
+        """The gradient of the weights of input i, from site.dz or else site.dout."""
+        raise NotImplementedError
+
+    def backward_data(self, site: Site, i: int, wanted: Gradient) -> None:
+        """The gradient of input i."""
+        raise NotImplementedError
+
+    def backward_inputs(self, site: Site) -> None:
+        """Gradients of all weights and inputs; those that others wait for first."""
+        inputs = range(len(site.inputs))
+        self._send_gradients(site, [i for i in inputs if not site.own[i]])
+        for i in inputs:
+            self.backward_weights(site, i)
+        self._send_gradients(site, [i for i in inputs if site.own[i]])
+
+    def _send_gradients(self, site: Site, inputs: list[int]) -> None:
+        for i in inputs:
+            if wanted := site.dinputs[i]:
+                wanted.begin()
+                self.backward_data(site, i, wanted)
+                wanted.end()
 
     def _limits(self, i: int, shape: Shape) -> tuple[Limit, ...]:
         """Of the filters of input i: cuda-convnet's numbers are for each of a filter's weights.
