@@ -158,8 +158,9 @@ def add_machine(command: argparse.ArgumentParser, precision: bool = True) -> Non
         "--devices",
         metavar="LIST",
         default="cpu",
-        help="where the towers compute: cpu; cpu,cpu; cuda:0; cuda:0,cuda:1 … "
-        "(default: cpu). Results do not depend on the split",
+        help="where the towers compute: cpu; cpu,cpu; cuda:0; cuda:0,cuda:1 … Layers with gpu=g take "
+        "device g of the list, modulo its length. Towers on GPUs run side by side, and exchange maps "
+        "beside their work (default: cpu). Results do not depend on the split",
     )
     command.add_argument(
         "--threads",
