@@ -1,8 +1,9 @@
 """A network at work: its layers placed on devices, forward, backward and update.
 
 Each layer works on the device of its `gpu=`. Where it reads a layer of another device, the
-activations are first copied over (the exchange between towers, paper §3.2) and its gradient is
-copied back. Every sum has one fixed order, so that results do not depend on the split, bit for bit.
+activations are copied over (the exchange between towers, paper §3.2) as soon as they are there, and
+its gradient is copied back, while the devices work on what does not depend on it: docs/two_gpus.md.
+Every sum has one fixed order, so that results do not depend on the split, bit for bit.
 """
 
 from __future__ import annotations

@@ -220,5 +220,7 @@ class Cupy:
 def install(monkeypatch: Any) -> None:
     """From now on cuda:N is this."""
     counts.clear()
+    legacy = cupy_stand_in.LEGACY
+    monkeypatch.setattr(cupy_stand_in.Stream, "known", {legacy.ptr: legacy})
     monkeypatch.setattr(device, "_extension", lambda name: Extension() if name == "_cuda" else _cpu)
     monkeypatch.setattr(device, "_cupy", lambda module, name, ordinal: Cupy)

@@ -157,9 +157,11 @@ def add_machine(command: argparse.ArgumentParser, precision: bool = True) -> Non
     command.add_argument(
         "--devices",
         metavar="LIST",
-        help="where the towers compute: cpu; cpu,cpu; cuda:0; cuda:0,cuda:1 … "
-        "(default: cpu). Results do not depend on the split. Of several processes on a machine each "
-        "takes the GPUs behind those of the one before (default then: a GPU each, if there are any)",
+        help="where the towers compute: cpu; cpu,cpu; cuda:0; cuda:0,cuda:1 … Layers with gpu=g take "
+        "device g of the list, modulo its length. Towers on GPUs run side by side, and exchange maps "
+        "beside their work (default: cpu). Results do not depend on the split. Of several processes on "
+        "a machine each takes the GPUs behind those of the one before (default then: a GPU each, if "
+        "there are any)",
     )
     command.add_argument(
         "--threads",
