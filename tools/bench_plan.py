@@ -127,23 +127,12 @@ def main() -> None:
                 runs[ranks, images].append(run(ranks, STEPS, *size))
     layers = min(models, key=lambda model: step_on_one(model, batch))
     pair = max(pairs, key=lambda pair: pair.network)
-    report(
-        f"- the least of {arguments.rounds} rounds, in each of which all was measured: what else the"
-    )
-    report("  machine does only adds to a time. A round's time of a step is the median of 7")
     one, most = step_on_one(layers, batch), max(step_on_one(model, batch) for model in models)
-    report(
-        f"- predicted from: one rank's step of {batch} images, {one * 1e3:,.0f} ms, and of a quarter;"
-    )
-    sizes = f"{SIZES[0] >> 10} KB to {SIZES[-1] >> 20} MB"
-    network = f"{pair.network / 1e9:.2f} GB/s and {pair.latency * 1e6:.0f} us"
-    report(f"  two ranks' sums of {sizes}, {network}")
-    report(
-        f"- how steady the machine was: the most of the rounds for that step was {most * 1e3:,.0f} ms"
-    )
-    report(
-        f"- where ranks are more than the {cores} cores, the model multiplies its times by ranks / cores"
-    )
+    report(f"- the least of {arguments.rounds} rounds: what else the machine does only adds to a time")
+    report(f"- predicted from: one rank's step of {batch} images, {one * 1e3:,.0f} ms (in the slowest")
+    report(f"  round {most * 1e3:,.0f}), and of a quarter; two ranks' sums of {SIZES[0] >> 10} KB to")
+    report(f"  {SIZES[-1] >> 20} MB, {pair.network / 1e9:.2f} GB/s and {pair.latency * 1e6:.0f} us")
+    report(f"- with more ranks than the {cores} cores the model multiplies its times by ranks / cores")
     report("- error: predicted / measured - 1\n")
     names = ["scaling", "ranks", "images", "ms measured", "ms predicted", "error"]
     names += ["ms of it in sums, measured", "predicted"]
