@@ -7,9 +7,13 @@ so a run that was interrupted anywhere and resumed ends with the same bits as on
 from __future__ import annotations
 
 import time
+import zlib
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from alexnet_raw import atomic, checkpoint, class_names, data, info, net_data, run_report, transfer
 from alexnet_raw.checkpoint import Checkpoint, CheckpointError
@@ -30,6 +34,8 @@ from alexnet_raw.run_settings import (
     weight_rates,
     with_outputs,
 )
+
+SAMPLE = 8  # pictures, by which ranks see that they have the same
 
 
 class TrainingError(ValueError):
@@ -220,7 +226,16 @@ class Run:
     def check_ranks(self) -> None:
         """Raises RanksError where the ranks do not train one and the same net on the same pictures."""
         if self.ranks.size > 1:
-            check_same(self.ranks, {"pictures": len(self.train_loader.source)}, self.model.net.state())
+            count = len(self.train_loader.source)
+            facts = {"number of pictures": count, "pixels and labels of a sample": self._sample}
+            check_same(self.ranks, facts, self.model.net.state())
+
+    @cached_property
+    def _sample(self) -> int:
+        """A checksum of a few training pictures and their labels."""
+        source = self.train_loader.source
+        indices = np.linspace(0, len(source) - 1, SAMPLE).astype(np.int64)
+        return zlib.crc32(b"".join(array.tobytes() for array in source.load(indices)))
 
     def _keep(self) -> None:
         """After a checkpoint at the end of an epoch: the best one, and those of the last epochs.

@@ -6,9 +6,11 @@ buckets and early steps in a tiny net too.
 The environment lets something happen:
 
     RANK_DUMP=FOLDER         each rank writes its net's state into FOLDER/RANK.npz at the end
-    RANK_STOP=STEP,RANK      that rank alone gets a SIGTERM after that step
+    RANK_STOP=STEP,RANK,HOW  that rank alone, after that step, gets a signal (SIGTERM ...) or sleeps
     RANK_CHANGE=RANK         that rank's first weights are others than those of the others
+    RANK_LAUNCHER=unknown    whoever started the ranks is not known: --mpi
     RANK_FAIL=RANK           that rank cannot use its devices
+    RANK_DATA=RANK,FOLDER    that rank finds other pictures in place of --data
     RANK_GPUS=late, early    cuda:N is a stand-in, whose streams work so
     RANK_DECODED=FOLDER      each rank lists the picture files that it decodes in FOLDER/decoded-RANK
     RANK_CACHE=BYTES         pictures of a folder that are kept in memory
@@ -19,6 +21,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -32,30 +35,37 @@ from alexnet_raw.data import picture_folder  # noqa: E402
 from alexnet_raw.device import DeviceError  # noqa: E402
 from alexnet_raw.network import Network  # noqa: E402
 from alexnet_raw.parallel import buckets, launched  # noqa: E402
+from alexnet_raw.parallel import ranks as ranks_module  # noqa: E402
 
 
 def main() -> int:
-    rank, _ = launched() or (0, 1)
+    rank, ranks = launched() or (0, 1)
+    if ranks > 1:
+        from alexnet_raw.parallel import watch
+
+        watch.ANSWER = 1
     run_report.draw = lambda *_: None
     metrics.BATCHES, buckets.BYTES, optimizer.LARGE = 1, 1024, 100
     happens = os.environ
-    if folder := happens.get("RANK_DUMP"):
+    if "RANK_LAUNCHER" in happens:
+        ranks_module.LAUNCHERS = ()
+    if dump := happens.get("RANK_DUMP"):
         train = training.train
 
         def train_and_dump(run):
             code = train(run)
-            np.savez(Path(folder) / f"{rank}.npz", **run.model.net.state())
+            np.savez(Path(dump) / f"{rank}.npz", **run.model.net.state())
             return code
 
         training.train = train_and_dump
     if stop := happens.get("RANK_STOP"):
-        step, who = map(int, stop.split(","))
+        step, who, how = stop.split(",")
         train_batch = training.train_batch
 
         def train_batch_and_stop(run, batch):
             score = train_batch(run, batch)
-            if (run.step, rank) == (step, who):
-                os.kill(os.getpid(), signal.SIGTERM)
+            if (run.step, rank) == (int(step), int(who)):
+                time.sleep(1000) if how == "sleep" else os.kill(os.getpid(), signal.Signals[how])
             return score
 
         training.train_batch = train_batch_and_stop
@@ -67,17 +77,21 @@ def main() -> int:
             sum_over(net, ranks)
 
         Network.sum_over = change
+    if own := happens.get("RANK_DATA"):
+        who, where = own.split(",")
+        if who == str(rank):
+            sys.argv[sys.argv.index("--data") + 1] = where
     if when := happens.get("RANK_GPUS"):
         from tests import gpu_stand_in, nccl_stand_in
 
         sys.modules["cupy.cuda.nccl"] = nccl_stand_in
         gpu_stand_in.Stream.eager = when == "early"
         gpu_stand_in.install(SimpleNamespace(setattr=setattr))
-    if folder := happens.get("RANK_DECODED"):
+    if lists := happens.get("RANK_DECODED"):
         prepare = picture_folder.prepare_file
 
         def prepare_and_list(file, *arguments):
-            with (Path(folder) / f"decoded-{rank}").open("a") as decoded:
+            with (Path(lists) / f"decoded-{rank}").open("a") as decoded:
                 decoded.write(f"{file}\n")
             return prepare(file, *arguments)
 

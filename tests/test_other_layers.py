@@ -190,6 +190,35 @@ def test_splits_give_the_same_bits(text, rng):
         assert array.tobytes() == states[1][name].tobytes(), name
 
 
+def drawing() -> NetText:
+    """Everything that draws for each element, one after the other."""
+    net = NetText()
+    net.add("pool", "data", "type=pool pool=rand channels=3 sizeX=3 stride=2", "doMax=0")
+    conv(net, "conv1", "pool", "neuron=nrelu")
+    net.add("drop", "conv1", "type=hs", "keep=0.6")
+    net.add("drop2", "drop", "type=dropout2", "keep=0.8")
+    return ending(net, "drop2")
+
+
+@pytest.mark.parametrize("name", [*NETS, "drawing"])
+def test_gradients_of_shares_of_a_batch_add_up(name, rng):
+    """Of any cost; and masks and other draws are those of the whole batch."""
+    net = make({**NETS, "drawing": drawing}[name](), batch_size=7)
+    pictures, labels = batch(rng, PICTURE, 7, CLASSES)
+    run(net, pictures, labels, step=5)
+    whole = {name: p.gradient.numpy() for name, p in net.parameters.items()}
+    sums = {name: np.zeros_like(gradient) for name, gradient in whole.items()}
+    for share in (slice(0, 3), slice(3, 4), slice(4, 7)):
+        images = net.input_device.upload(pictures[..., share])
+        answers = net.input_device.upload(labels[share])
+        net.forward(images, answers, train=True, step=5, share=(share.start, 7))
+        net.backward()
+        for name, parameter in net.parameters.items():
+            sums[name] += parameter.gradient.numpy()
+    for name, gradient in whole.items():
+        assert_close(sums[name], gradient, 1e-5)
+
+
 @pytest.mark.parametrize("maximum", [0, 1])
 def test_random_pooling_tests_on_means_or_maxima(rng, maximum):
     """Training draws a pixel of each window, testing takes their mean: what the draws amount to. With

@@ -14,7 +14,8 @@ from alexnet_raw.device import DeviceError, parse_devices
 from alexnet_raw.network import Network
 from alexnet_raw.parallel import ALONE, Ranks, RanksError, buckets, checks, placing
 from alexnet_raw.parallel import ranks as module
-from alexnet_raw.parameters import Parameter
+from alexnet_raw.parallel.nccl import NcclSums
+from alexnet_raw.parameters import Parameter, Rate
 from tests import gpu_stand_in, tiny_run
 
 
@@ -31,7 +32,7 @@ class Others(Ranks):
     def __init__(self, rank: int = 0, size: int = 2, heard=None):
         self.rank = self.local_rank = rank
         self.size = self.local_size = size
-        self.heard, self.started = heard, []
+        self.heard, self.started, self.awaited = heard, [], set()
 
     def gather(self, value):
         return [value] + self.heard if self.heard is not None else [value] * self.size
@@ -49,7 +50,7 @@ class Others(Ranks):
         return sum < len(self.started)  # when the next one has begun
 
     def wait(self, sum):
-        pass
+        self.awaited.add(sum)
 
 
 # ---- what launchers tell
@@ -154,6 +155,21 @@ def test_buckets(tmp_path, monkeypatch, devices, rng):
         np.testing.assert_array_equal(p.gradient.numpy(), 2 * plain.parameters[name].gradient.numpy())
 
 
+def test_sums_of_what_does_not_move_end_with_the_step(tmp_path, monkeypatch):
+    """Before the next gradients come into their memory: a schedule may have frozen a layer."""
+    monkeypatch.setattr(buckets, "BYTES", 1)
+    spec = layer_file.load(*tiny_run.write_net(tmp_path))
+    net = Network(spec, parse_devices("cpu"), 4, 1, (3, tiny_run.SIZE, tiny_run.SIZE))
+    for name in ("weights0", "biases"):
+        net.parameters[f"conv1a.{name}"].rate = Rate(0.0, 0.9)
+    ranks = Others()
+    net.sum_over(ranks)
+    device = net.input_device
+    images = device.zeros((3, tiny_run.SIZE, tiny_run.SIZE, 4))
+    net.train_step(images, device.zeros((4,), np.int32), step=0, progress=0.0)
+    assert len(ranks.started) > 5 and ranks.awaited == set(range(1, len(ranks.started) + 1))
+
+
 def test_parameters_move_as_their_sums_arrive(monkeypatch):
     """And all of them once; Others' sums arrive when the next has begun."""
     monkeypatch.setattr(buckets, "BYTES", 1)
@@ -194,7 +210,8 @@ def test_devices_of_ranks(gpus, wish, rank, want):
     assert placing.devices(wish, Others(rank, 10)) == want
 
 
-def test_devices_without_gpus_or_others():
+def test_devices_without_gpus_or_others(monkeypatch):
+    monkeypatch.setattr(placing, "gpu_count", lambda: 0)
     assert placing.devices(None, ALONE) == placing.devices(None, Others(1)) == "cpu"
     assert placing.devices("cuda:0", Others(1)) == "cuda:0"  # and the device will say what is wrong
 
@@ -214,6 +231,15 @@ def test_cores_are_shared(monkeypatch):
     assert placing.threads(Others(0, 4)) == 2  # all on the same cores
     assert placing.threads(Others(0, 4, heard=[("here", (1,)), ("there", (2,))])) is None
     assert placing.threads(Others(0, 20)) == 1
+
+
+def test_nccl_is_missing(gpus, monkeypatch):
+    monkeypatch.setattr(
+        gpu_stand_in.Extension, "build_info", lambda self: {"cuda_version": "13.0"}, raising=False
+    )
+    monkeypatch.setitem(sys.modules, "cupy.cuda.nccl", None)
+    with pytest.raises(RanksError, match=r"need NCCL \(.*\): pip install nvidia-nccl-cu13"):
+        NcclSums(parse_devices("cuda:0")[0], Others())
 
 
 # ---- that ranks have the same
@@ -240,3 +266,20 @@ def test_check_same(facts, changed, message):
     checks.check_same(other, facts, {**arrays, **changed})
     with pytest.raises(RanksError, match=message):
         checks.check_same(Others(heard=[other.heard]), {"pictures": 5}, arrays)
+
+
+# ---- who is waited for
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({0: 7, 1: 7, 2: 7}, None),
+        ({0: 7, 2: 7}, "rank 1 on b does not answer"),
+        ({0: 7, 1: 6, 2: 6}, "all others wait for rank 1 on b, rank 2 on c: look"),
+        ({2: 5}, "rank 0 on a, rank 1 on b does not answer"),
+    ],
+)
+def test_who_is_waited_for(counts, message):
+    said = pytest.importorskip("alexnet_raw.parallel.watch", exc_type=ImportError).stuck(counts, "abc")
+    assert said is None if message is None else said.startswith(message)

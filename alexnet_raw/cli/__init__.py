@@ -13,7 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import NoReturn, TextIO
 
 from tqdm import tqdm
@@ -93,12 +93,15 @@ def parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         module.add(command)
-        command.set_defaults(run=module.run, mpi=False, takes_ranks=module in (train, evaluate))
+        command.set_defaults(run=module.run, takes_ranks=module in (train, evaluate))
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code: 0, 1 failed, 2 user's error, 128+N by a signal."""
+    """Runs one command; returns the exit code: 0, 1 failed, 2 user's error, 128+N by a signal.
+
+    Where several processes run it and one hangs, that of them all is 3.
+    """
     with ExitStack() as stack:
         errors = sys.stderr
         if ranks.is_another():
@@ -126,7 +129,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace, errors: TextIO) -> int:
     try:
         args.ranks = ranks.join(args)
-        return args.run(args)
+        with nullcontext() if args.ranks.is_first else ranks.silence():
+            return args.run(args)
     except KeyboardInterrupt:
         args.ranks.abort(130)
         return 130

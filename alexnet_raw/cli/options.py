@@ -183,6 +183,13 @@ def add_ranks(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="ask MPI for the other processes, where neither mpiexec nor srun started them",
     )
+    command.add_argument(
+        "--patience",
+        metavar="SECONDS",
+        type=positive,
+        default=600.0,
+        help="of several processes: end all when the others have waited so long for one (default: 600)",
+    )
 
 
 def add_checkpoint(command: argparse.ArgumentParser) -> None:

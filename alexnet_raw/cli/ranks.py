@@ -39,7 +39,7 @@ def join(args: argparse.Namespace) -> Ranks:
             f"'{args.command}' works in one process: start it without mpiexec or srun, which are for "
             "train and eval"
         )
-    return parallel.join(args.mpi)
+    return parallel.join(args.mpi, args.patience) if args.takes_ranks else parallel.ALONE
 
 
 def name(ranks: Ranks) -> str:

@@ -69,8 +69,8 @@ class Buckets:
     def sum(self, turns: Iterable[Collection[Parameter]]) -> Iterator[list[Parameter]]:
         """Lets the turns of a backward pass happen, and sums begin as it goes.
 
-        Yields after each turn the parameters that can be moved without keeping the host; what moves
-        them, and the others in the end, calls `Bucket.wait`.
+        Yields after each turn the parameters that can be moved without keeping the host; who moves them
+        calls `Bucket.wait`. In the end waits for all: who does not move has its sum under way, too.
         """
         under_way: list[Bucket] = []
         for _, whole in zip(turns, self._whole, strict=True):
@@ -80,3 +80,5 @@ class Buckets:
             arrived = [bucket for bucket in under_way if bucket.has_arrived()]
             yield [p for bucket in arrived for p in bucket.parameters]
             under_way = [bucket for bucket in under_way if bucket not in arrived]
+        for bucket in (bucket for whole in self._whole for bucket in whole):
+            bucket.wait()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import math
+import socket
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,6 +13,7 @@ from mpi4py import MPI
 
 from alexnet_raw.device import Array, Device
 from alexnet_raw.parallel.ranks import Ranks, Sums
+from alexnet_raw.parallel.watch import Watch
 
 Value = TypeVar("Value")
 PATIENCE = 3  # seconds for an error to reach all ranks
@@ -18,16 +22,23 @@ PATIENCE = 3  # seconds for an error to reach all ranks
 class MpiRanks(Ranks):
     """All processes of MPI's world."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float) -> None:
+        """patience: seconds in which each must come to a meeting, or all are ended."""
         self._comm = MPI.COMM_WORLD.Dup()  # others of this process may use the world
         self._failures = MPI.COMM_WORLD.Dup()  # where ranks meet that do not get on
         self.rank, self.size = self._comm.rank, self._comm.size
         machine = self._comm.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_rank, self.local_size = machine.rank, machine.size
         machine.Free()
+        hosts = self._comm.allgather(socket.gethostname())
+        if MPI.Query_thread() < MPI.THREAD_MULTIPLE:  # whoever began MPI did not want threads
+            patience = math.inf
+        self._watch = Watch(MPI.COMM_WORLD.Dup(), hosts, patience)
+        atexit.register(self._watch.end)  # before mpi4py ends MPI
         self._sums: dict[str, Sums] = {}
 
     def gather(self, value: Value) -> list[Value]:
+        self._watch.meet()
         return self._comm.allgather(value)
 
     def first(self, work: Callable[[], Value]) -> Value:
@@ -37,6 +48,7 @@ class MpiRanks(Ranks):
                 result = work()
             except Exception as caught:
                 error = caught
+        self._watch.meet()
         result, error = self._comm.bcast((result, error))
         if error is not None:
             raise error

@@ -101,10 +101,11 @@ def launched() -> tuple[int, int] | None:
     return None
 
 
-def join(wanted: bool = False) -> Ranks:
+def join(wanted: bool = False, patience: float = 600.0) -> Ranks:
     """The ranks that this process was started among.
 
     Where no launcher is known to have started several, that is itself alone, unless MPI is `wanted`.
+    patience: after so many seconds in which one does not come to where the others wait, all are ended.
 
     Raises:
         RanksError: mpi4py is missing, or another MPI than the launcher's.
@@ -118,7 +119,7 @@ def join(wanted: bool = False) -> Ranks:
         raise RanksError(
             f"several processes need mpi4py and MPI ({error}): pip install 'alexnet-raw[mpi]'"
         ) from None
-    ranks = MpiRanks()
+    ranks = MpiRanks(patience)
     if told and ranks.size != told[1]:
         raise RanksError(
             f"{told[1]} processes were started, but MPI sees {ranks.size}: start them with the mpiexec "
