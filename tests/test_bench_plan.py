@@ -22,15 +22,21 @@ def test_the_network_is_found_in_what_sums_of_two_ranks_take():
     assert found.network == pytest.approx(3e9) and found.latency == pytest.approx(40e-6)
 
 
-def test_a_row_by_hand():
+def test_a_round_by_hand():
     """Computed for 11.75 s, and summed for 3; twice that where two ranks share a core."""
     pair = Cluster(network=4 * 2**20, latency=0.0)
     seconds = {"without": 10.0, "beside": 12.0, "after": 99.0}
-    found = bench_plan.Row(NET, pair, 2, 2, 1.0, seconds)
+    found = bench_plan.Round(NET, pair, 2, 2, 1.0, seconds)
     assert (found.measured, found.sums) == (12.0, 2.0)
     assert found.predicted == pytest.approx(14.75) and found.predicted_sums == pytest.approx(3)
-    shared = bench_plan.Row(NET, pair, 2, 2, 2.0, seconds)
+    shared = bench_plan.Round(NET, pair, 2, 2, 2.0, seconds)
     assert shared.predicted == pytest.approx(29.5) and shared.predicted_sums == pytest.approx(6)
-    alone = bench_plan.Row(NET, pair, 1, 2, 1.0, {"without": 10.0})
+    alone = bench_plan.Round(NET, pair, 1, 2, 1.0, {"without": 10.0})
     assert (alone.measured, alone.sums, alone.predicted_sums) == (10.0, 0.0, 0.0)
-    assert str(found) == "12,000 | 14,750 | +23% | 2,000 | 3,000"
+
+
+def test_a_row_has_the_median_error_of_the_rounds():
+    pair = Cluster(network=4 * 2**20, latency=0.0)
+    rounds = [bench_plan.Round(NET, pair, 1, 2, 1.0, {"without": s}) for s in (11.75, 23.5, 10.0)]
+    cells = list(bench_plan.cells(rounds))
+    assert cells[:5] == ["11,750", "11,750", "+0%", "-50%", "+18%"]

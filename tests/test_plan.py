@@ -312,6 +312,8 @@ def test_verdicts_name_the_last_ranks_that_pay(alexnet):
     assert efficiency == pytest.approx(16 * 128 / weak.rows[2].data.seconds / 16 / 30_000)
     assert efficiency < 0.5 < weak.efficiency(weak.rows[1], weak.rows[1].data)
     assert verdicts(weak)[0].startswith("data parallel: pays to 8 ranks; on 16 the efficiency is")
+    slow = plan(alexnet, Cluster(1e9, 5e-6), [1, 2], 128, is_fixed=False)
+    assert verdicts(slow)[0].startswith("data parallel: does not pay; on 2 the efficiency is")
     near = plan(alexnet, cluster, [1, 2], 128, is_fixed=False)
     assert "pays to 2 ranks, the most asked for" in verdicts(near)[1]
 

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +72,7 @@ def fitted(seconds: Sequence[float]) -> Cluster:
     return Cluster(network=1 / slope, latency=max(constant, 1e-7) / 2)  # 2 (N-1) / N is 1
 
 
-class Row:
+class Round:
     """A step beside the model's, and what sums take of it, in seconds."""
 
     def __init__(
@@ -92,17 +92,12 @@ class Row:
         model = step(slower, network, ranks, images, overlap=False)
         self.predicted, self.predicted_sums = model.seconds, model.exposed
 
-    def __str__(self) -> str:
-        times = f"{self.measured * 1e3:,.0f} | {self.predicted * 1e3:,.0f}"
-        sums = f"{self.sums * 1e3:,.0f} | {self.predicted_sums * 1e3:,.0f}"
-        return f"{times} | {self.predicted / self.measured - 1:+.0%} | {sums}"
-
 
 def main() -> None:
     options = parser(__doc__.splitlines()[0], "alexnet", 32)
     options.set_defaults(threads=1)
     options.add_argument("--ranks", type=numbers, default=[1, 2, 3, 4], help="comma list")
-    options.add_argument("--rounds", type=int, default=3, help="of all, by turns")
+    options.add_argument("--rounds", type=int, default=3, help="runs of each, by turns")
     arguments = options.parse_args()
     if os.environ.get(WORKER):
         sum_as_a_rank()
@@ -125,27 +120,42 @@ def main() -> None:
             for images in sorted({batch, batch * ranks}):
                 size = ["--net", net, "--batch-size", str(images), "--threads", str(threads)]
                 runs[ranks, images].append(run(ranks, STEPS, *size))
-    layers = min(models, key=lambda model: step_on_one(model, batch))
-    pair = max(pairs, key=lambda pair: pair.network)
-    one, most = step_on_one(layers, batch), max(step_on_one(model, batch) for model in models)
-    report(f"- the least of {arguments.rounds} rounds: what else the machine does only adds to a time")
-    report(f"- predicted from: one rank's step of {batch} images, {one * 1e3:,.0f} ms (in the slowest")
-    report(f"  round {most * 1e3:,.0f}), and of a quarter; two ranks' sums of {SIZES[0] >> 10} KB to")
-    report(f"  {SIZES[-1] >> 20} MB, {pair.network / 1e9:.2f} GB/s and {pair.latency * 1e6:.0f} us")
-    report(f"- with more ranks than the {cores} cores the model multiplies its times by ranks / cores")
-    report("- error: predicted / measured - 1\n")
-    names = ["scaling", "ranks", "images", "ms measured", "ms predicted", "error"]
+    report(f"- medians of {arguments.rounds} rounds, in each of which all was measured, by turns")
+    one = statistics.median(step_on_one(layers, batch) for layers in models)
+    bandwidth = statistics.median(pair.network for pair in pairs)
+    latency = statistics.median(pair.latency for pair in pairs)
+    report(
+        f"- predicted from: one rank's step of {batch} images, {one * 1e3:,.0f} ms, and of a quarter;"
+    )
+    sizes = f"{SIZES[0] >> 10} KB to {SIZES[-1] >> 20} MB"
+    report(f"  two ranks' sums of {sizes}, {bandwidth / 1e9:.2f} GB/s and {latency * 1e6:.0f} us")
+    report(f"- more than {cores} cores' ranks: the model multiplies all times by ranks / cores")
+    report(
+        "- error: predicted / measured - 1 of each round, the median and from the least to the most\n"
+    )
+    names = ["scaling", "ranks", "images", "ms measured", "ms predicted", "error", "from", "to"]
     names += ["ms of it in sums, measured", "predicted"]
     report("| " + " | ".join(names) + " |\n|---|" + "---:|" * (len(names) - 1))
     for kind in ("strong", "weak"):
         for ranks in arguments.ranks:
             images = batch if kind == "strong" else batch * ranks
             slowdown = max(1.0, ranks * threads / cores)
-            least = {
-                way: min(one[way] for one in runs[ranks, images]) for way in runs[ranks, images][0]
-            }
-            row = Row(layers, pair, ranks, -(-images // ranks), slowdown, least)
-            report(f"| {kind} | {ranks} | {images} | {row} |")
+            rounds = [
+                Round(layers, pair, ranks, -(-images // ranks), slowdown, seconds)
+                for layers, pair, seconds in zip(models, pairs, runs[ranks, images], strict=True)
+            ]
+            report(f"| {kind} | {ranks} | {images} | " + " | ".join(cells(rounds)) + " |")
+
+
+def cells(rounds: Sequence[Round]) -> Iterator[str]:
+    """What a row says of its rounds."""
+    errors = [one.predicted / one.measured - 1 for one in rounds]
+    for name in ("measured", "predicted"):
+        yield f"{statistics.median(getattr(one, name) for one in rounds) * 1e3:,.0f}"
+    for error in (statistics.median(errors), min(errors), max(errors)):
+        yield f"{error:+.0%}"
+    for name in ("sums", "predicted_sums"):
+        yield f"{statistics.median(getattr(one, name) for one in rounds) * 1e3:,.0f}"
 
 
 if __name__ == "__main__":

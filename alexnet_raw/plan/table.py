@@ -104,10 +104,11 @@ def verdicts(plan: Plan) -> list[str]:
 def _verdict(plan: Plan, steps: Sequence[tuple[Row, Step]]) -> str:
     """More ranks stop paying where the efficiency falls below LEAST, or where a step of the same batch
     takes no less time than on fewer."""
-    last, fastest = None, float("inf")
+    last, fastest = 0, float("inf")
     for row, of_row in steps:
         efficiency = plan.efficiency(row, of_row)
-        after = f"pays to {last} ranks; on {row.ranks}" if last else f"does not pay; on {row.ranks}"
+        pays = f"pays to {last} ranks" if last > 1 else "does not pay"
+        after = f"{pays}; on {row.ranks}"
         if plan.is_fixed and of_row.seconds >= fastest:
             return f"{after} a step takes {of_row.seconds * 1e3:,.2f} ms, no less than on fewer"
         if efficiency < LEAST:
