@@ -159,8 +159,8 @@ def add_machine(command: argparse.ArgumentParser, precision: bool = True) -> Non
         metavar="LIST",
         default="cpu",
         help="where the towers compute: cpu; cpu,cpu; cuda:0; cuda:0,cuda:1 … Layers with gpu=g take "
-        "device g of the list, modulo its length. Towers work side by side, on CPUs each on its share of "
-        "the cores, and exchange maps meanwhile (default: cpu). Results do not depend on the split",
+        "device g of the list, modulo its length. Towers work side by side, on CPUs each on its share "
+        "of the cores, and exchange maps meanwhile (default: cpu). Results do not depend on the split",
     )
     command.add_argument(
         "--threads",
