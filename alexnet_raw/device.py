@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from ml_dtypes import bfloat16
 
 from alexnet_raw import info, interchange
+from alexnet_raw.cpu_stream import CpuStream
 
 if TYPE_CHECKING:
     from alexnet_raw.tuner import Tuner
@@ -60,6 +62,7 @@ class Device:
         self._scratch: Array | None = None
         self._side, self._is_forked = None, False  # the second stream; whether work on it goes on
         self._copies: dict[Device, Any] = {}  # a stream for copies from each other device
+        self._queue: CpuStream | None = None  # of a CPU device, see `begin_queue`
         if self.is_cuda:
             self._cupy = _cupy(self.module, name, self.ordinal)
             with self._cupy.cuda.Device(self.ordinal):
@@ -189,6 +192,39 @@ class Device:
             self._stream.wait_event(self._mark(self._side))
             self._is_forked = False
 
+    @property
+    def is_queued(self) -> bool:
+        """Whether its work goes on beside the host's: always on a GPU, on a CPU from `begin_queue`."""
+        return self._stream is not None
+
+    def begin_queue(self, cores: int) -> None:
+        """Has a CPU device's work done by a thread of its own, on so many cores, until `end_queue`."""
+        self._queue = self._queue or CpuStream()
+        self._stream = self._queue
+        self._stream.give(partial(self.module.set_core_share, cores))
+
+    def end_queue(self, reason: BaseException | None = None) -> BaseException | None:
+        """Waits for it, or with a reason for what it is doing only; returns what went wrong."""
+        streams = [self._stream, *self._copies.values()]
+        self._stream = None
+        if reason:
+            for stream in streams:
+                stream.abandon(reason)
+        errors = []
+        for stream in streams:
+            try:
+                stream.synchronize()
+            except BaseException as error:
+                errors.append(error)
+        return next(iter(errors), None)
+
+    def do(self, job: Callable[[], None], name: str = "") -> None:
+        """Has a CPU device do it: now, or in the order of its work. name: of an op."""
+        if self._stream:
+            self._stream.give(job, name)
+        else:
+            job()
+
     def wait(self, copied: Any) -> None:
         """What this device is given from now on begins when `Array.begin_copy_from` has ended."""
         if copied is not None:
@@ -196,7 +232,9 @@ class Device:
 
     def _copies_from(self, other: Device) -> Any:
         """The stream that copies arrays of another GPU, or of another device on this one, to this."""
-        if other not in self._copies:
+        if other not in self._copies and not self.is_cuda:
+            self._copies[other] = CpuStream()
+        elif other not in self._copies:
             with self._cupy.cuda.Device(self.ordinal):
                 self._copies[other] = self._cupy.cuda.Stream(non_blocking=True)
         return self._copies[other]
@@ -218,7 +256,7 @@ class Device:
 
     def synchronize(self) -> None:
         """Waits until all work given to this device is done; raises its errors."""
-        if self.is_cuda:
+        if self.is_queued:
             self._stream.synchronize()
 
     def settle(self) -> None:
@@ -228,6 +266,8 @@ class Device:
 
     def _mark(self, stream: Any) -> Any:
         """An event behind the work that a stream of this GPU has been given."""
+        if not self.is_cuda:
+            return stream.record()
         with self._cupy.cuda.Device(self.ordinal):  # a stream records events of its own GPU only
             return stream.record()
 
@@ -316,11 +356,12 @@ class Array:
             with self.device._current():
                 self.data.data.memset_async(0, self.nbytes, self.device._stream)
         else:
-            self.data[...] = 0
+            self.device.do(partial(self.data.fill, 0))
 
     def numpy(self) -> np.ndarray:
         """A copy on the host; waits for the work that produces it."""
         if not self.device.is_cuda:
+            self.device.synchronize()
             return self.data.copy()
         host = self.data.get(stream=self.device._stream)
         self.device.synchronize()
@@ -330,10 +371,14 @@ class Array:
         """Copies an array of equal shape and dtype from the host or from any device."""
         self._check_alike(source)
         if not self.device.is_cuda:
-            host = source if isinstance(source, np.ndarray) else None
-            if host is None:
-                host = source.numpy() if source.device.is_cuda else source.data
-            np.copyto(self.data, host)
+            if isinstance(source, np.ndarray):
+                self.device.synchronize()
+                np.copyto(self.data, source)
+            elif source.device is self.device:
+                self.device.do(partial(np.copyto, self.data, source.data))
+            else:
+                self.device.synchronize()
+                np.copyto(self.data, source.numpy() if source.device.is_queued else source.data)
             return
         stream = self.device._stream
         if isinstance(source, np.ndarray):
@@ -361,13 +406,16 @@ class Array:
         """
         self._check_alike(source)
         ours, theirs = self.device, source.device
-        if not (ours.is_cuda and theirs.is_cuda):
+        if not (ours.is_queued and theirs.is_queued and ours.is_cuda == theirs.is_cuda):
             self.copy_from(source)
             return None
         stream = ours._copies_from(theirs)
         stream.wait_event(theirs._mark(theirs._stream))
         stream.wait_event(ours._mark(ours._stream))
-        self.data.data.copy_from_device_async(source.data.data, self.nbytes, stream)
+        if ours.is_cuda:
+            self.data.data.copy_from_device_async(source.data.data, self.nbytes, stream)
+        else:
+            stream.give(partial(np.copyto, self.data, source.data))
         return ours._mark(stream)
 
     def _check_alike(self, source: Array | np.ndarray) -> None:
@@ -384,8 +432,12 @@ class Array:
             with self.device._current():
                 self.data[...] = source.data
         else:
-            with np.errstate(over="ignore"):  # beyond the range: infinite, as on a GPU
-                self.data[...] = source.data
+            self.device.do(partial(_cast, self.data, source.data))
+
+
+def _cast(target: np.ndarray, source: np.ndarray) -> None:
+    with np.errstate(over="ignore"):  # beyond the range: infinite, as on a GPU
+        target[...] = source
 
 
 def read_later(arrays: Sequence[Array]) -> Callable[[], list[np.ndarray]]:
@@ -395,6 +447,7 @@ def read_later(arrays: Sequence[Array]) -> Callable[[], list[np.ndarray]]:
     """
     device = arrays[0].device
     if not device.is_cuda:
+        device.synchronize()
         values = [array.data.copy() for array in arrays]
         return lambda: values
     values = [device.pinned(array.shape, array.dtype) for array in arrays]

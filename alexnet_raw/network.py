@@ -12,13 +12,15 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
+from typing import Any
 
 import numpy as np
 
 from alexnet_raw import ops, storage
 from alexnet_raw.backward_plan import Turn, gradient_slots, plan_backward, scratch_slots
 from alexnet_raw.costs import Cost, read_costs
+from alexnet_raw.cpu_stream import side_by_side
 from alexnet_raw.device import BF16, Array, Device, precision_of
 from alexnet_raw.device_numbers import DeviceNumbers
 from alexnet_raw.exchange import Delivery, Returns, half_slots
@@ -32,6 +34,17 @@ from alexnet_raw.parallel import Ranks
 from alexnet_raw.parallel.buckets import Buckets
 from alexnet_raw.parameters import Parameter, ParameterSpec
 from alexnet_raw.recording import Recordings
+
+
+def concurrently(method: Callable) -> Callable:
+    """Lets the towers work side by side, on CPUs too, until all that the method gave them is done."""
+
+    @wraps(method)
+    def call(net: Network, *args: Any, **kwargs: Any) -> Any:
+        with side_by_side(list(net._steps) if net.is_concurrent else []):
+            return method(net, *args, **kwargs)
+
+    return call
 
 
 class Network:
@@ -54,6 +67,8 @@ class Network:
         wants_gradient: names of the layers whose outputs get a gradient in `backward`.
         rate_scale: multiplies every learning rate (plateaus, `--lr`, `--scale-lr`); 1 to begin with.
         recordings: of whole steps, on a GPU.
+        is_concurrent: whether towers on several CPU devices work side by side, each on its share of the
+            cores, or by turns on all of them.
     """
 
     def __init__(
@@ -72,7 +87,7 @@ class Network:
         self.spec = spec if classes is None else spec.with_classes(classes)
         self.devices, self.batch_size, self.seed = devices, batch_size, seed
         self.shapes = self.spec.shapes(input_shape)
-        self.rate_scale = 1.0
+        self.rate_scale, self.is_concurrent = 1.0, True
         gpus = self._gpus = self.spec.places()
         self._layers = {layer.name: layer for layer in self.spec}
         self.input_device = devices[gpus[self.spec.pictures.name] % len(devices)]
@@ -129,6 +144,7 @@ class Network:
 
     # ---- a pass over the layers
 
+    @concurrently
     def forward(
         self,
         images: Array,
@@ -215,6 +231,7 @@ class Network:
                 if outputs != wanted:
                     raise ValueError(f"targets have {outputs} outputs, but {layer.name} wants {wanted}")
 
+    @concurrently
     def backward(self) -> None:
         """Gradients of all costs' sum for the batch of the last `forward`, into the parameters."""
         for _ in self._backward():
@@ -264,7 +281,9 @@ class Network:
         """
         self._buckets = Buckets([self._finished[turn.layer.name] for turn in self._turns], ranks)
         self.recordings.refusal = f"{ranks.size} ranks sum their gradients"
+        self.is_concurrent = False  # a sum begins where the host has come to
 
+    @concurrently
     def train_step(
         self, images: Array, labels: Array, step: int, progress: float, share: ops.Share = None
     ) -> None:

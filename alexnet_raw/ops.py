@@ -14,7 +14,8 @@ The formulas, naive and in float64, are in `alexnet_raw.reference`, one module p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -92,7 +93,15 @@ def _call(name: str, arrays: dict[str, Array | None], **settings: Any) -> None:
         settings["scratch"] = device.scratch
     if device.tuner and settings.get("algorithm") == "auto":
         settings["algorithm"] = device.tuner.algorithm(name, device, data, settings)
-    getattr(device.module, name)(**data, **settings, stream=device.stream)
+    op = partial(getattr(device.module, name), **data, **settings, stream=device.stream)
+    _give(device, op, name)
+
+
+def _give(device: Device, op: Callable[[], None], name: str) -> None:
+    if device.is_cuda:  # its launch returns at once
+        op()
+    else:
+        device.do(op, name)
 
 
 def _shared_device(name: str, arrays: Iterable[tuple[str, Array | None]]) -> Device:
@@ -1122,7 +1131,8 @@ def sgd_step(
         argument: [None if array is None else array.data for array in arrays]
         for argument, arrays in tensors.items()
     }
-    device.module.sgd_step(**data, settings=settings.data, stream=device.stream)
+    op = partial(device.module.sgd_step, **data, settings=settings.data, stream=device.stream)
+    _give(device, op, "sgd_step")
 
 
 # ---- put: numbers from the host

@@ -3,6 +3,10 @@
 #include "arrays.h"
 #include "topics.h"
 
+#ifndef ALEXNET_RAW_CUDA
+#include "../cuda/core/core_share.h"
+#endif
+
 #ifdef ALEXNET_RAW_CUDA
 #define MODULE _cuda
 #else
@@ -69,6 +73,14 @@ void bind_execution(py::module_& m) {
         },
         py::arg("threads"), "How many cores launches use; 0 is all of them.");
     m.def("threads", &core_count, "How many cores launches use.");
+    m.def(
+        "set_core_share",
+        [](int threads) {
+            check_setting(threads >= 0 && threads <= 4096,
+                          "threads must be between 0 (as many as others) and 4096");
+            core_share() = threads;
+        },
+        py::arg("threads"), "How many cores the launches of the calling thread use.");
     m.def(
         "set_execution",
         [](const std::string& order, const std::string& shape, uint64_t seed, bool poison_shared) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -53,7 +54,8 @@ def poison(net: Network, turn: int) -> None:
             first, last = memory.lives[slot]
             if slot.device is device and first < turn <= last:
                 is_dead[begin : begin + slot.nbytes(net.batch_size)] = False
-        memory._block(device, device, size).data[is_dead] = 0xFF
+        values = memory._block(device, device, size).data
+        device.do(partial(values.__setitem__, is_dead, 0xFF))  # behind what it was given before
 
 
 def poison_before_each_turn(net: Network) -> None:

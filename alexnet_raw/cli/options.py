@@ -158,10 +158,10 @@ def add_machine(command: argparse.ArgumentParser, precision: bool = True) -> Non
         "--devices",
         metavar="LIST",
         help="where the towers compute: cpu; cpu,cpu; cuda:0; cuda:0,cuda:1 … Layers with gpu=g take "
-        "device g of the list, modulo its length. Towers on GPUs run side by side, and exchange maps "
-        "beside their work (default: cpu). Results do not depend on the split. Of several processes on "
-        "a machine each takes the GPUs behind those of the one before (default then: a GPU each, if "
-        "there are any)",
+        "device g of the list, modulo its length. Towers work side by side, on CPUs each on its share "
+        "of the cores, and exchange maps meanwhile (default: cpu). Results do not depend on the split. "
+        "Of several processes on a machine each takes the GPUs behind those of the one before (default "
+        "then: a GPU each, if there are any)",
     )
     command.add_argument(
         "--threads",

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "async_on_cpu.h"
+#include "core_share.h"
 #include "error.h"
 #include "fiber.h"
 #include "platform.h"
@@ -26,7 +27,13 @@ Execution& execution() {
     return settings;
 }
 
+int& core_share() {
+    static thread_local int share = 0;
+    return share;
+}
+
 int core_count() {
+    if (core_share() > 0) return core_share();
     const int wanted = execution().threads;
     return wanted > 0 ? wanted : omp_get_max_threads();
 }
