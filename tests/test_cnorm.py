@@ -7,6 +7,7 @@ import pytest
 
 from alexnet_raw import layer_file, ops
 from alexnet_raw.layers.base import Gradient, Site
+from alexnet_raw.neuron import IDENT
 from alexnet_raw.reference import cnorm as reference
 from tests.conftest import assert_close, numerical_gradient
 
@@ -73,11 +74,22 @@ def site_of(guarded, settings, shape, x, dout=None) -> Site:
     names = [*layer.scratch([shape[:-1]]), *layer.backward_scratch([shape[:-1]])]
     scratch = {name: guarded.out(*shape) for name in names}
     site = Site(
-        layer, guarded.device, shape[-1], [guarded.inp(x)], guarded.out(*shape), {}, scratch, {}, seed=0
+        layer,
+        guarded.device,
+        shape[-1],
+        inputs=[guarded.inp(x)],
+        out=guarded.out(*shape),
+        parameters={},
+        scratch=scratch,
+        constants={},
+        seed=0,
+        own=[True],
+        arrivals=[None],
     )
     if dout is not None:
         site.dout = guarded.inp(dout)
-        site.dinputs = [Gradient(guarded.out(*shape), accumulate=False)]
+        dinp = guarded.out(*shape)
+        site.dinputs = [Gradient(dinp, False, IDENT, begin=lambda: None, end=lambda: None)]
     return site
 
 

@@ -6,7 +6,10 @@ import pytest
 
 from alexnet_raw import _cpu
 
-CPU_ONLY = {"set_threads", "threads", "set_execution", "central_square", "picture_sums"}
+CPU_ONLY = {
+    *("set_threads", "threads", "set_core_share", "set_execution", "set_wave"),
+    *("central_square", "picture_sums"),
+}
 
 
 @pytest.fixture
@@ -37,6 +40,6 @@ def test_gpus_are_counted_or_the_reason_is_told(cuda):
 
 def test_each_module_wants_arrays_of_its_own_kind(cuda):
     with pytest.raises(TypeError, match=r"out must be a CUDA array \(CuPy\), got list"):
-        cuda.philox_uniform([], seed=0, layer=0, step=0, stream=0)
+        cuda.philox_uniform([], seed=0, layer=0, step=0, share=None, stream=0)
     with pytest.raises(TypeError, match="out must be a NumPy array, got list"):
-        _cpu.philox_uniform([], seed=0, layer=0, step=0, stream=0)
+        _cpu.philox_uniform([], seed=0, layer=0, step=0, share=None, stream=0)
