@@ -557,7 +557,7 @@ def test_wrong_use_is_named(rng):
 
 def test_training_lowers_the_cost(rng):
     net = make(two_towers(), batch_size=20)
-    net.rate_scale = 4
+    net.rate_scale = 2
     pictures, labels = batch(rng, (3, 17, 17), 20, 5)
     costs = []
     for step in range(60):
