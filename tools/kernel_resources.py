@@ -4,7 +4,7 @@
     python tools/kernel_resources.py --check --arch 90    # status 1: a kernel spills, or nvcc warns
 
 No GPU is needed: it is nvcc that compiles cuda/kernels/*.cu, with the options of the build, and ptxas
-that tells. Needs nvcc (on PATH or in CUDACXX) and c++filt. Three minutes on two cores; one architecture
+that tells. Needs nvcc (on PATH or in CUDACXX) and c++filt. Six minutes on two cores; one architecture
 in half a minute.
 """
 
