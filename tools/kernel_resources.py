@@ -5,7 +5,7 @@
 
 No GPU is needed: it is nvcc that compiles cuda/kernels/*.cu, with the options of the build, and ptxas
 that tells. Needs nvcc (on PATH or in CUDACXX) and c++filt. Six minutes on two cores; one architecture
-in half a minute.
+in a minute and a half.
 """
 
 from __future__ import annotations
