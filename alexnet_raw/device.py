@@ -176,8 +176,7 @@ class Device:
             yield
             return
         if self._side is None:
-            with self._cupy.cuda.Device(self.ordinal):
-                self._side = self._cupy.cuda.Stream(non_blocking=True)
+            self._side = self._new_stream()
         main = self._stream
         self._side.wait_event(self._mark(main))
         self._stream, self.stream, self._is_forked = self._side, self._side.ptr, True
@@ -232,12 +231,16 @@ class Device:
 
     def _copies_from(self, other: Device) -> Any:
         """The stream that copies arrays of another GPU, or of another device on this one, to this."""
-        if other not in self._copies and not self.is_cuda:
-            self._copies[other] = CpuStream()
-        elif other not in self._copies:
-            with self._cupy.cuda.Device(self.ordinal):
-                self._copies[other] = self._cupy.cuda.Stream(non_blocking=True)
+        if other not in self._copies:
+            self._copies[other] = self._new_stream()
         return self._copies[other]
+
+    def _new_stream(self) -> Any:
+        """One more, for what goes on beside its work."""
+        if not self.is_cuda:
+            return CpuStream()
+        with self._cupy.cuda.Device(self.ordinal):
+            return self._cupy.cuda.Stream(non_blocking=True)
 
     def pinned(self, shape: int | tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
         """A host array in memory that this device can copy from while the host goes on."""
@@ -361,38 +364,39 @@ class Array:
     def numpy(self) -> np.ndarray:
         """A copy on the host; waits for the work that produces it."""
         if not self.device.is_cuda:
-            self.device.synchronize()
-            return self.data.copy()
+            return self._on_host().copy()
         host = self.data.get(stream=self.device._stream)
         self.device.synchronize()
         return host
 
+    def _on_host(self) -> np.ndarray:
+        """What it holds, not to be written; waits for the work that produces it."""
+        if self.device.is_cuda:
+            return self.numpy()
+        self.device.synchronize()
+        return self.data
+
     def copy_from(self, source: Array | np.ndarray) -> None:
         """Copies an array of equal shape and dtype from the host or from any device."""
         self._check_alike(source)
-        if not self.device.is_cuda:
-            if isinstance(source, np.ndarray):
-                self.device.synchronize()
-                np.copyto(self.data, source)
-            elif source.device is self.device:
-                self.device.do(partial(np.copyto, self.data, source.data))
-            else:
-                self.device.synchronize()
-                np.copyto(self.data, source.numpy() if source.device.is_queued else source.data)
-            return
-        stream = self.device._stream
-        if isinstance(source, np.ndarray):
-            self.data.set(np.ascontiguousarray(source), stream=stream)
-            stream.synchronize()  # the caller may now change its array
-        elif not source.device.is_cuda:
-            self.data.set(source.data, stream=stream)
-            stream.synchronize()
-        elif source.device is self.device:
+        ours, theirs = self.device, source.device if isinstance(source, Array) else None
+        stream = ours._stream
+        if theirs is ours and not ours.is_cuda:
+            ours.do(partial(np.copyto, self.data, source.data))
+        elif theirs is ours:
             self.data.data.copy_from_device_async(source.data.data, self.nbytes, stream)
+        elif theirs and theirs.is_cuda and ours.is_cuda:
+            stream.wait_event(theirs._mark(theirs._stream))
+            self.data.data.copy_from_device_async(source.data.data, self.nbytes, stream)
+            theirs._stream.wait_event(ours._mark(stream))  # before its buffer is reused
         else:
-            stream.wait_event(source.device._mark(source.device._stream))
-            self.data.data.copy_from_device_async(source.data.data, self.nbytes, stream)
-            source.device._stream.wait_event(self.device._mark(stream))  # before its buffer is reused
+            host = source._on_host() if theirs else source
+            if ours.is_cuda:
+                self.data.set(np.ascontiguousarray(host), stream=stream)
+                stream.synchronize()  # the caller may now change its array
+            else:
+                ours.synchronize()
+                np.copyto(self.data, host)
 
     def begin_copy_from(self, source: Array) -> Any:
         """Begins to copy an array of another device, beside the work that both are given from now on.

@@ -12,6 +12,7 @@ import pytest
 from alexnet_raw import _cpu, ops
 from alexnet_raw.cpu_stream import CpuStream, side_by_side
 from alexnet_raw.device import parse_devices
+from tests import gpu_stand_in
 from tests.test_network import batch, make, two_towers
 
 
@@ -133,3 +134,18 @@ def test_a_pass_uses_a_thread_for_each_tower(rng, monkeypatch):
     images, answers = map(net.input_device.upload, batch(rng, (3, 17, 17), 5, 5))
     net.forward(images, answers, train=True)
     assert len(used) == 2 and threading.get_ident() not in used
+
+
+def test_a_gpu_copies_what_a_queued_cpu_has_yet_to_compute(monkeypatch):
+    gpu_stand_in.install(monkeypatch)
+    a, b, gpu = parse_devices("cpu,cpu,cuda:0")
+    source, target = a.upload(np.zeros(4, np.float32)), gpu.zeros(4)
+
+    def work() -> None:
+        time.sleep(0.05)
+        source.data.fill(1)
+
+    with side_by_side([a, b, gpu]):
+        a.do(work)
+        target.copy_from(source)
+    np.testing.assert_array_equal(target.numpy(), np.ones(4))
