@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from alexnet_raw.layers import Shape
 from alexnet_raw.layers.base import Gradient
 from alexnet_raw.memory import Slot
 from alexnet_raw.neuron import IDENT, Neuron
+
+if TYPE_CHECKING:
+    from alexnet_raw.backward_plan import Turn
 
 Find = Callable[[Slot], Array]  # gives the array of a slot, for the batch at hand
 
@@ -168,6 +172,10 @@ class Returns:
             begin=partial(self.receive, route.before),
             end=partial(self._send, route),
         )
+
+    def begin(self, turn: Turn) -> None:
+        """What the device of a layer is given from now on finds the gradient of its output whole."""
+        self.receive(turn.before)
 
     def receive(self, routes: Iterable[Route]) -> None:
         """What their targets' device is given from now on finds these gradients there."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from alexnet_raw import atomic
 from alexnet_raw.evaluation import Score
-from alexnet_raw.parameters import Parameter
 
 Record = dict[str, Any]
 BATCHES = 100  # of training, in a record of batches.jsonl
@@ -93,13 +94,14 @@ class NoMetrics:
     def close(self) -> None: ...
 
 
-def weight_sizes(parameters: Iterable[Parameter]) -> dict[str, list[float]]:
-    """Name -> mean size of its values and of its last update, as cuda-convnet printed them."""
+def weight_sizes(state: Mapping[str, np.ndarray], names: Iterable[str]) -> dict[str, list[float]]:
+    """Name of a parameter -> mean size of its values and of its last update, as cuda-convnet printed
+    them. state: of the net (`Network.state`)."""
 
-    def mean_size(array: Any) -> float:
-        return float(abs(array.numpy()).mean(dtype="float64"))
+    def mean_size(array: np.ndarray) -> float:
+        return float(abs(array).mean(dtype="float64"))
 
-    return {p.name: [mean_size(p.value), mean_size(p.velocity)] for p in parameters}
+    return {name: [mean_size(state[key]) for key in (name, f"{name}.velocity")] for name in names}
 
 
 def remedy(loss: float, classes: int) -> str:

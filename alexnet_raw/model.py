@@ -13,6 +13,7 @@ from alexnet_raw.checkpoint import Checkpoint, CheckpointError
 from alexnet_raw.device import Array, Device
 from alexnet_raw.net_spec import NetSpec
 from alexnet_raw.network import Network
+from alexnet_raw.parallel.hybrid import Hybrid
 from alexnet_raw.run_settings import input_shape
 from alexnet_raw.uploads import Uploads
 
@@ -55,10 +56,20 @@ class Model:
         statistics: data.Statistics,
         content_size: int,
         initialise: bool = True,
+        hybrid: Hybrid | None = None,
     ) -> Model:
-        """A new net with its first weights (not initialise: zeros, for weights to be loaded)."""
+        """A new net with its first weights (not initialise: zeros, for weights to be loaded).
+
+        hybrid: cuts it over a team of ranks.
+        """
         net = Network(
-            spec, devices, batch_size, seed, input_shape=input_shape(spec), initialise=initialise
+            spec,
+            devices,
+            batch_size,
+            seed,
+            input_shape=input_shape(spec),
+            initialise=initialise,
+            hybrid=hybrid,
         )
         return cls(net, classes, statistics, content_size)
 
@@ -75,10 +86,11 @@ class Model:
         devices: list[Device],
         batch_size: int,
         for_training: bool = False,
+        hybrid: Hybrid | None = None,
     ) -> Model:
         """As `load`, from a checkpoint that was read already; ``path`` is used in errors.
 
-        for_training: with velocities, to be trained on.
+        for_training: with velocities, to be trained on; hybrid: by a team of ranks that share it.
         """
         try:
             about = saved.metadata["net"]
@@ -92,7 +104,15 @@ class Model:
         except KeyError as error:
             raise CheckpointError(f"{path} lacks {error}: it is damaged; use another") from None
         model = cls.build(
-            spec, devices, batch_size, seed, classes, statistics, content_size, initialise=False
+            spec,
+            devices,
+            batch_size,
+            seed,
+            classes,
+            statistics,
+            content_size,
+            initialise=False,
+            hybrid=hybrid,
         )
         state = {
             name: array for name, array in saved.tensors.items() if not name.startswith(DATA_PREFIX)
@@ -173,6 +193,12 @@ class Model:
         answers = self._answers[given.shape]
         answers.copy_from(given)
         return images, answers
+
+    def no_answers(self, batch: data.Batch) -> Array:
+        """The second of `upload` for a batch without pictures."""
+        if self.uploads.sends_targets(batch):
+            return self.net.input_device.empty((batch.targets.shape[1], 0))
+        return self.net.input_device.empty((0,), np.int32)
 
     def probabilities(self, batch: data.Batch, views: int = 1) -> np.ndarray:
         """(pictures, outputs) float32; with 10 views the mean over them (paper, section 4.1)."""

@@ -154,6 +154,14 @@ class NetSpec:
                 shapes[layer.name] = layer.output_shape([shapes[name] for name in layer.inputs])
         return shapes
 
+    def behind_fc(self) -> set[str]:
+        """The fully-connected layers, and all that come behind one."""
+        behind: set[str] = set()
+        for layer in self:
+            if isinstance(layer, Fc) or behind.intersection(layer.inputs):
+                behind.add(layer.name)
+        return behind
+
     def places(self) -> dict[str, int]:
         """The gpu number of each layer: its own, or that of its first input that is not data."""
         places: dict[str, int] = {}
@@ -226,6 +234,11 @@ class NetSpec:
                 layers[layer.name] = both
                 del layers[below.name]
         return replace(self, layers=tuple(layers.values()))
+
+    def with_fc_last(self) -> NetSpec:
+        """The net in another order: first what is not `behind_fc`."""
+        behind = self.behind_fc()
+        return replace(self, layers=tuple(sorted(self, key=lambda layer: layer.name in behind)))
 
     def without_labels(self) -> set[str]:
         """The layers that have nothing to do in a pass without labels: costs, and what needs them."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any
@@ -23,15 +23,18 @@ from alexnet_raw.costs import Cost, read_costs
 from alexnet_raw.cpu_stream import side_by_side
 from alexnet_raw.device import BF16, Array, Device, precision_of
 from alexnet_raw.device_numbers import DeviceNumbers
-from alexnet_raw.exchange import Delivery, Returns, half_slots
+from alexnet_raw.exchange import Delivery, Find, Returns, half_slots
 from alexnet_raw.layers import Layer, Shape, Site
+from alexnet_raw.layers.base import flat
 from alexnet_raw.layers.cost import MultiSoftmax
+from alexnet_raw.layers.cut_fc import CutFc
 from alexnet_raw.layers.data import Data
 from alexnet_raw.memory import Memory, Slot
 from alexnet_raw.net_spec import NetSpec
 from alexnet_raw.optimizer import Optimizer
-from alexnet_raw.parallel import Ranks
+from alexnet_raw.parallel import ALONE, Ranks
 from alexnet_raw.parallel.buckets import Buckets
+from alexnet_raw.parallel.hybrid import Arrival, Hybrid, Member, TeamReturns
 from alexnet_raw.parameters import Parameter, ParameterSpec
 from alexnet_raw.recording import Recordings
 
@@ -60,9 +63,11 @@ class Network:
         classes: resize the last fc layer to so many outputs (told in `spec.notes`).
         input_gradient: let `backward` compute the gradient of the pictures too.
         initialise: False leaves all parameters 0, for a state that will be loaded.
+        hybrid: cuts the fully-connected layers over a team of ranks. Such a net is for `train_step`.
 
     Attributes:
         parameters: name such as "conv1a.weights0" -> Parameter, in layer order.
+        whole_spec: the net's; `spec` has what this rank has of it, where the net is cut over ranks.
         input_device: where `forward` wants pictures and labels.
         wants_gradient: names of the layers whose outputs get a gradient in `backward`.
         rate_scale: multiplies every learning rate (plateaus, `--lr`, `--scale-lr`); 1 to begin with.
@@ -81,10 +86,15 @@ class Network:
         classes: int | None = None,
         input_gradient: bool = False,
         initialise: bool = True,
+        hybrid: Hybrid | None = None,
     ):
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, but must be at least 1")
         self.spec = spec if classes is None else spec.with_classes(classes)
+        self._hybrid = hybrid
+        self.whole_spec = self.spec
+        if hybrid:
+            self.spec = hybrid.cut(self.spec)
         self.devices, self.batch_size, self.seed = devices, batch_size, seed
         self.shapes = self.spec.shapes(input_shape)
         self.rate_scale, self.is_concurrent = 1.0, True
@@ -120,6 +130,8 @@ class Network:
         }
         self.wants_gradient = self.spec.wants_gradient(input_gradient)
         self._fused = self.spec.fused(self.places)  # what runs
+        if hybrid:
+            self._fused = self._fused.with_fc_last()
         self._readers = {layer.name: self._fused.readers(layer.name) for layer in self._fused}
         self._turns = plan_backward(self._fused, self._outputs, self.wants_gradient)
         used = [turn.slots for turn in self._turns]
@@ -139,8 +151,10 @@ class Network:
         drawing = [layer for layer in self.spec if layer.draws_on_host]
         refusal = f"{drawing[0].name} of type {drawing[0].type} draws on the host" if drawing else None
         self.recordings = Recordings(used, refusal)
-        self._buckets: Buckets | None = None
+        self._ranks, self._buckets = ALONE, None
         self._sites_for(batch_size)
+        if hybrid:
+            hybrid.plan(self._fused, self._turns, self.places)
 
     # ---- a pass over the layers
 
@@ -161,6 +175,17 @@ class Network:
         share: (first, batch) where the images are those from `first` on of a batch of so many, of which
         other ranks have the others: masks and gradients are those of this part.
         """
+        if self._hybrid:
+            raise RuntimeError(
+                "a net that is cut over ranks is for train_step: load its state in another"
+            )
+        self._check_batch(images, labels)
+        if train:
+            self._set_step(step)
+        self._now = self._begin(images, labels, train)
+        self._compute(self._now.sites, step, share)
+
+    def _check_batch(self, images: Array, labels: Array | None) -> None:
         pictures = self.spec.pictures.name
         if images.shape[:-1] != self.shapes[pictures] or images.device is not self.input_device:
             raise ValueError(
@@ -172,27 +197,37 @@ class Network:
             raise ValueError(f"labels are {labels.shape}, but must be ({count},) as the images")
         if labels is not None and len(labels.shape) == 2:
             self._check_targets(labels.shape[0])
-        now = self._now = _Pass(self._sites_for(count), train, labels is not None)
+
+    def _begin(self, images: Array, labels: Array | None, train: bool) -> _Pass:
+        """A pass over a batch, whose layers have yet to compute."""
+        now = _Pass(self._sites_for(images.shape[-1]), train, labels is not None)
         now.idle = self._fused.without_labels() if labels is None else set()
         for layer in self.spec:
             if isinstance(layer, Data):
                 arrived = labels if layer.is_labels else self._as_stored(layer.name, images)
                 now.outputs[layer.name, self.input_device] = arrived
-                self._send(layer.name)
-        if train:
-            self._set_step(step)
-        for site in now.sites:
+        return now
+
+    def _compute(self, sites: Iterable[Site], step: int, share: ops.Share) -> None:
+        """What these layers make of the pass at hand."""
+        now = self._now
+        for name, device in [*now.outputs]:
+            if self.places.get(name) is device:
+                self._send(name)
+        for site in sites:
             layer, inputs = site.layer, range(len(site.layer.inputs))
             now.outputs[layer.name, site.device] = None if layer.name in now.idle else site.out
             if layer.name in now.idle:
                 continue
-            site.train, site.step, site.share = train, step, share
+            site.train, site.step, site.share = now.train, step, share
             site.inputs = [self._fetch(name, layer) for name in layer.inputs]
             site.arrivals = [now.arrivals.get(self._as_read(name, layer)) for name in layer.inputs]
             if not layer.overlaps:
                 for i in inputs:
                     site.input(i)
             layer.forward(site)
+            if isinstance(layer, CutFc):
+                now.arrivals[layer.name, site.device] = self._hybrid.gather(layer, flat(site.out))
             self._send(layer.name)
         for delivery in now.arrivals.values():
             delivery.release()
@@ -242,15 +277,21 @@ class Network:
         now = self._now
         if now is None or not (now.train and now.has_labels):
             raise RuntimeError("backward needs a forward with train=True and labels before it")
-        now.has_gradients = True
         for parameter in self.parameters.values():
             parameter.is_begun = False
-        sites = {site.layer.name: site for site in now.sites}
-        find = partial(self._memory.array, images=now.sites[0].images)
-        returns = Returns(find)
-        for turn in self._turns:
+        yield from self._take(self._turns, Returns(self._find(now)))
+
+    def _find(self, now: _Pass) -> Find:
+        return partial(self._memory.array, images=now.sites[0].images)
+
+    def _take(self, turns: Iterable[Turn], returns: Returns) -> Iterator[set[Parameter]]:
+        """Lets layers have their turns in the pass at hand."""
+        now = self._now
+        now.has_gradients = True
+        sites, find = {site.layer.name: site for site in now.sites}, self._find(now)
+        for turn in turns:
             site = sites[turn.layer.name]
-            returns.receive(turn.before)
+            returns.begin(turn)
             if turn.cost:
                 coeff = site.weighted(turn.cost.coeff)
                 site.fused_cost = (self._arrived(turn.cost.inputs[0], turn.layer), coeff)
@@ -279,42 +320,144 @@ class Network:
 
         Before the first step. Steps with sums in them are not recorded.
         """
-        self._buckets = Buckets([self._finished[turn.layer.name] for turn in self._turns], ranks)
+        turns, self._ranks = [], ranks
+        for turn in self._turns:
+            name = turn.layer.name
+            summed_over = self._hybrid.summed_over(name) if self._hybrid else ranks
+            turns.append((self._finished[name], summed_over))
+        self._buckets = Buckets(turns)
         self.recordings.refusal = f"{ranks.size} ranks sum their gradients"
         self.is_concurrent = False  # a sum begins where the host has come to
 
-    @concurrently
     def train_step(
-        self, images: Array, labels: Array, step: int, progress: float, share: ops.Share = None
-    ) -> None:
+        self,
+        images: Array | None,
+        labels: Array,
+        step: int,
+        progress: float,
+        counts: Sequence[int] | None = None,
+        read: Callable[[], Any] = lambda: None,
+    ) -> Any:
         """forward, backward and update; on a GPU at little cost for arrays that come again.
 
-        share: the images' place in the batch of all ranks (`forward`), after `sum_over`.
+        counts: after `sum_over`, how many images of the batch each rank has. Where this one has none,
+        images are None and labels, or targets, have none.
+        read: asks for the results of the images (`costs_later`, `probabilities`), which is what this
+        returns; None without images.
         """
         self._set_step(step)
         moving = self._optimizer.set_rates(self._learning.values(), progress, self.rate_scale)
-
-        def work() -> _Pass:
+        if self._hybrid:
             self._optimizer.begin(moving)
-            self.forward(images, labels, train=True, step=step, share=share)
-            self._learn(self._backward())
+            results: list[Any] = []
+            self._learn(self._hybrid_turns(images, labels, step, counts, read, results))
+            return next(iter(results), None)
+        self._step(images, labels, step, moving, counts)
+        return read() if images else None
+
+    @concurrently
+    def _step(
+        self,
+        images: Array | None,
+        labels: Array,
+        step: int,
+        moving: tuple[str, ...],
+        counts: Sequence[int] | None,
+    ) -> None:
+        share = (sum(counts[: self._ranks.rank]), sum(counts)) if counts else None
+
+        def work() -> _Pass | None:
+            self._optimizer.begin(moving)
+            if images:
+                self.forward(images, labels, train=True, step=step, share=share)
+            self._learn(self._backward() if images else self._no_gradients(self._turns))
             return self._now
 
         precisions = tuple(device.precision for device in self._steps)
         self._now = self.recordings.run((images, labels, moving, precisions), work)
 
-    def train_step_without_images(self, progress: float) -> None:
-        """The same for a rank that has no image of the batch, and moves as the others do."""
-        self._optimizer.begin(
-            self._optimizer.set_rates(self._learning.values(), progress, self.rate_scale)
-        )
-        self._learn(self._no_gradients())
-
-    def _no_gradients(self) -> Iterator[set[Parameter]]:
-        for turn in self._turns:
+    def _no_gradients(self, turns: Iterable[Turn]) -> Iterator[set[Parameter]]:
+        """Those of a rank that has no image of the batch, and moves as the others do."""
+        for turn in turns:
             for parameter in self._finished[turn.layer.name]:
                 parameter.gradient.fill(0)
             yield self._finished[turn.layer.name]
+
+    def _hybrid_turns(
+        self,
+        images: Array | None,
+        labels: Array,
+        step: int,
+        counts: Sequence[int],
+        read: Callable[[], Any],
+        results: list[Any],
+    ) -> Iterator[set[Parameter]]:
+        """The passes of a net that is cut over a team: see parallel/hybrid.py. Yields as `_backward`,
+        once gradients of all members' images are in them. results gets what read() gives."""
+        hybrid, own, own_returns = self._hybrid, None, None
+        members, behind = hybrid.members(counts), hybrid.behind
+        for parameter in self.parameters.values():
+            parameter.is_begun = False
+        if images:
+            self._check_batch(images, labels)
+            share = next(m.share for m in members if m.rank == hybrid.team.rank)
+            own = self._now = self._begin(images, labels, train=True)
+            self._compute((s for s in own.sites if s.layer.name not in behind), step, share)
+        if not members:
+            yield from self._no_gradients(hybrid.turns)
+        sums: list[Arrival] = []
+        coming = self._hand_round(members, 0, own, labels)
+        for i, member in enumerate(members):
+            entries, coming = coming, self._hand_round(members, i + 1, own, labels)
+            is_own = member.rank == hybrid.team.rank
+            now = (
+                own if is_own else _Pass(self._sites_for(member.images), True, True, "of another rank")
+            )
+            self._now = now
+            for name, (array, arrival) in entries.items():
+                now.outputs[name, self.places[name]] = array
+                now.arrivals[name, self.places[name]] = arrival
+            self._compute((s for s in now.sites if s.layer.name in behind), step, member.share)
+            if is_own:
+                results.append(read())
+            for arrival in sums:  # the last member's gradients lie where this one's come
+                arrival.receive()
+            returns = TeamReturns(hybrid, member, self._find(now))
+            for finished in self._take(hybrid.turns, returns):
+                if member is members[-1]:
+                    yield finished
+            sums = returns.finish()
+            own_returns = returns if is_own else own_returns
+        for arrival in sums:
+            arrival.receive()
+        if own is None:
+            yield from self._no_gradients(hybrid.first_turns)
+            return
+        self._now = own
+        own_returns.restore()
+        yield from self._take(hybrid.first_turns, own_returns)
+
+    def _hand_round(
+        self, members: Sequence[Member], i: int, own: _Pass | None, labels: Array
+    ) -> dict[str, tuple[Array, Arrival]]:
+        """What the layers behind read of a member's images, on its way from there to all the team."""
+        coming = {}
+        for name in self._hybrid.entries if i < len(members) else ():
+            place, member = self.places[name], members[i]
+            if member.rank == self._hybrid.team.rank:
+                array = own.outputs[name, place]
+            else:
+                slot = self._outputs[name]._replace(name=("of another rank", name, i % 2))
+                if self._is_labels(name):
+                    slot = slot._replace(shape=labels.shape[:-1], dtype=labels.dtype)
+                array = self._memory.array(slot, member.images)
+            collectives = self._hybrid.collectives(name)
+            coming[name] = array, Arrival(collectives, collectives.broadcast(member.rank, array))
+        return coming
+
+    def _is_labels(self, name: str) -> bool:
+        layer = self._layers[name]
+        return isinstance(layer, Data) and layer.is_labels
 
     def _learn(self, turns: Iterator[set[Parameter]]) -> None:
         """Moves the parameters while their gradients are made, turn by turn."""
@@ -398,9 +541,15 @@ class Network:
     def state(self) -> dict[str, np.ndarray]:
         """Copies of all values and velocities: name and name + ".velocity".
 
-        Which channels randSparse layers see is not among them where it follows from the seed.
+        Which channels randSparse layers see is not among them where it follows from the seed. Of a net
+        that is cut over a team all of it must call this, and gets the whole state.
         """
-        return {name: array.numpy() for name, array in self._state().items()}
+        state = {name: array.numpy() for name, array in self._state().items()}
+        for name, parameter in self.parameters.items():
+            if parameter.part is not None:
+                for key in (name, f"{name}.velocity"):
+                    state[key] = np.concatenate(self._hybrid.team.gather(state[key]), axis=-1)
+        return state
 
     def _state(self, velocities: bool = True) -> dict[str, Array]:
         arrays = {name: p.value for name, p in self.parameters.items()}
@@ -424,14 +573,17 @@ class Network:
         for name in sorted(arrays.keys() ^ state.keys()):
             where = "the saved state" if name in arrays else f"net {self.spec.name}"
             raise ValueError(f"{name} is missing in {where}: the state is of another net")
+        owners = {f"{name}{end}": p for name, p in self.parameters.items() for end in ("", ".velocity")}
         for name, array in arrays.items():
-            if state[name].shape != array.shape:
+            shape = owners[name].shape if name in owners else array.shape
+            if state[name].shape != shape:
                 raise ValueError(
-                    f"{name} is {state[name].shape} in the saved state, but {array.shape} in net "
+                    f"{name} is {state[name].shape} in the saved state, but {shape} in net "
                     f"{self.spec.name}: the state is of another net"
                 )
         for name, array in arrays.items():
-            array.copy_from(np.asarray(state[name], array.dtype))
+            whole = np.asarray(state[name], array.dtype)
+            array.copy_from(owners[name].own(whole) if name in owners else whole)
         for parameter in self.parameters.values():
             parameter.round()
 
@@ -452,9 +604,11 @@ class Network:
         if key not in now.outputs:
             source, device = now.outputs[name, self.places[name]], key[1]
             *shape, images = source.shape
+            if gathered := now.arrivals.get((name, source.device)):
+                gathered.receive()
             find = partial(self._memory.array, images=images)
             half = key[0] != name and half_slots(name, tuple(shape), source.device, device)
-            copy = find(Slot(("exchange", key[0]), device, tuple(shape), source.dtype))
+            copy = find(Slot((now.exchange, key[0]), device, tuple(shape), source.dtype))
             now.arrivals[key] = Delivery(copy, source, half=tuple(map(find, half)) if half else None)
             now.outputs[key] = copy
         return now.outputs[key]
@@ -555,9 +709,11 @@ class _Pass:
     sites: list[Site]
     train: bool
     has_labels: bool
+    exchange: str = "exchange"  # where exchanged maps are, which own images' must keep
 
     def __post_init__(self) -> None:
         self.outputs: dict[tuple[str, Device], Array | None] = {}
-        self.arrivals: dict[tuple[str, Device], Delivery] = {}  # of those of them that are exchanged
+        # Of those that are exchanged, or come from other ranks:
+        self.arrivals: dict[tuple[str, Device], Delivery | Arrival] = {}
         self.idle: set[str] = set()  # layers that do not run, for want of labels
         self.has_gradients = False

@@ -410,8 +410,16 @@ def bias_forward(out: Array, bias: Array, *, neuron: Neuron = IDENT) -> None:
     _call("bias_forward", {"out": out, "bias": bias}, neuron=neuron)
 
 
-def bias_backward(dbias: Array, dz: Array, dout: Array, out: Array, *, neuron: Neuron = IDENT) -> None:
-    """dz = dout * f'(z), from out = f(z), and dbias = sum of dz over all axes but the first.
+def bias_backward(
+    dbias: Array,
+    dz: Array,
+    dout: Array,
+    out: Array,
+    *,
+    neuron: Neuron = IDENT,
+    accumulate: bool = False,
+) -> None:
+    """dz = dout * f'(z), from out = f(z), and dbias (+)= sum of dz over all axes but the first.
 
     dz, dout, out (channels, ...), dbias (channels,). dz may have another dtype than the others, or be
     dout; out is not read for ident. One pass over memory, and the same sums for any number of threads.
@@ -420,6 +428,7 @@ def bias_backward(dbias: Array, dz: Array, dout: Array, out: Array, *, neuron: N
         "bias_backward",
         {"dbias": dbias, "dz": dz, "dout": dout, "out": out},
         neuron=neuron,
+        accumulate=accumulate,
     )
 
 

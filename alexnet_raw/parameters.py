@@ -51,6 +51,7 @@ class ParameterSpec:
     source: str = ""  # the name of another parameter, in whose place this one is used: conv1.weights0
     limits: tuple[Limit, ...] = ()  # of the filters, its columns, kept one after the other
     shares: tuple[float, ...] = ()  # of the rate and of the decay, one for each row, if rows differ
+    part: slice | None = None  # of the last axis that is had here; the others are of other ranks
 
     @property
     def size(self) -> int:
@@ -70,9 +71,13 @@ class ParameterSpec:
 class Parameter:
     """Value, gradient and velocity of one parameter, three arrays of one shape on one device.
 
+    All of it, or the part that a rank has.
+
     Gradient and velocity start as 0, and have no memory before something wants them: training.
 
     Attributes:
+        shape: of the whole parameter.
+        part: of its last axis, that is here; None: it is whole.
         rounded: the value as bfloat16, for products with maps that are stored so; None if there are
             none. Steps of the optimizer keep it up to date, whoever else writes a value calls `round`.
         bucket: where several ranks train, what sums its gradient over them; None: nothing does.
@@ -82,11 +87,16 @@ class Parameter:
         """seed: of the first values; None leaves zeros, for values that will be loaded."""
         self.name = f"{layer}.{spec.name}"
         self.rate, self.limits, self.shares = spec.rate, spec.limits, spec.shares
+        self.shape, self.part = spec.shape, spec.part
         self.is_begun = False  # its gradient holds something of the current backward pass
         first = np.zeros(spec.shape, np.float32) if seed is None else spec.initial(seed, layer)
-        self.value: Array = device.upload(first)
+        self.value: Array = device.upload(self.own(first))
         self.rounded: Array | None = None
         self.bucket: Bucket | None = None
+
+    def own(self, whole: np.ndarray) -> np.ndarray:
+        """What is here of an array of the whole parameter's shape."""
+        return whole if self.part is None else np.ascontiguousarray(whole[..., self.part])
 
     def keep_rounded(self) -> None:
         """Have `rounded` from now on."""

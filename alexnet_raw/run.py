@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ from alexnet_raw.layers.cost import LogLoss
 from alexnet_raw.model import Model
 from alexnet_raw.parallel import ALONE, Ranks
 from alexnet_raw.parallel.checks import check_same
+from alexnet_raw.parallel.hybrid import Hybrid
 from alexnet_raw.plateau import Plateau
 from alexnet_raw.run_settings import (
     EMBEDDED,
@@ -82,6 +84,7 @@ class Run:
         self.tuner = model.net.input_device.tuner
         if ranks.size > 1:
             model.net.sum_over(ranks)
+        self._whole: Model | None = None  # the model that is evaluated, where `model` is cut over ranks
         self.rates = weight_rates(model.spec)
         self.origins: list[str] = []  # where the layers' first weights come from, a line for each
         self.epoch = 0  # that is being trained, from 0
@@ -104,11 +107,14 @@ class Run:
         checkpoint_path: Path | None = None,
         threads: int | None = None,
         ranks: Ranks = ALONE,
+        team: int = 1,
     ) -> Run:
         """A new run, with first weights drawn from the seed. Reads the pictures' mean image.
 
         ranks: that train it together, each with its share of every batch; all call this alike.
+        team: how many of them share the fully-connected layers.
         """
+        hybrid = Hybrid(ranks, team) if team > 1 else None
         _prepare(devices, settings)
         spec, settings = chosen_net(settings)
         most = _largest_share(settings, ranks)
@@ -127,6 +133,7 @@ class Run:
             classes,
             statistics,
             sources[0].content_size,
+            hybrid=hybrid,
         )
         model.names = class_names.readable(classes, getattr(sources[0], "words", classes))
         run = cls(settings, model, sources, folder, path, threads, ranks)
@@ -142,19 +149,21 @@ class Run:
         devices: list[Device],
         threads: int | None = None,
         ranks: Ranks = ALONE,
+        team: int = 1,
         **changes: Any,
     ) -> Run:
         """Goes on with the run of a checkpoint; ``changes`` replace some of its settings.
 
-        ranks: as in `start`; as many as one likes. Rank 0 reads the checkpoint for all.
+        ranks, team: as in `start`; as many as one likes. Rank 0 reads the checkpoint for all.
         """
+        hybrid = Hybrid(ranks, team) if team > 1 else None
         path, saved = ranks.first(lambda: _to_resume(path))
         try:
             state = saved.metadata["run"]
             settings = replace(Settings(**state["settings"]), **changes)
             _prepare(devices, settings, state.get("tuner"))
             most = _largest_share(settings, ranks)
-            model = Model.restore(saved, path, devices, most, for_training=True)
+            model = Model.restore(saved, path, devices, most, for_training=True, hybrid=hybrid)
             sources = open_sources(settings.data, model.picture_size, model.classes, ranks)
             run = cls(settings, model, sources, path.parent, checkpoint.main(path), threads, ranks)
             run._set_state(state)
@@ -205,7 +214,8 @@ class Run:
 
         All ranks call it, who must agree in everything that rank 0 then writes.
         """
-        self.check_ranks()
+        tensors = self.model.tensors()
+        self.check_ranks(tensors)
         record = self._ended()
         if record and record["validation"]:
             error = record["validation"]["top1"]
@@ -217,7 +227,7 @@ class Run:
             "run": self._state(),
         }
         if self.ranks.is_first:
-            checkpoint.save(self.checkpoint_path, Checkpoint(self.model.tensors(), metadata))
+            checkpoint.save(self.checkpoint_path, Checkpoint(tensors, metadata))
             self._keep()
         self._saved_at = time.monotonic()
 
@@ -226,19 +236,36 @@ class Run:
         due = time.monotonic() - self._saved_at >= 60 * self.settings.save_minutes
         return self.ranks.first(lambda: due)
 
-    def check_ranks(self) -> None:
-        """Raises RanksError where the ranks do not train one and the same net on the same pictures."""
+    def whole_model(self) -> Model:
+        """The model for evaluation: itself, or one with all that other ranks have too. All call it."""
+        net = self.model.net
+        if all(parameter.part is None for parameter in net.parameters.values()):
+            return self.model
+        if self._whole is None:
+            settings, statistics = self.settings, self.model.statistics
+            about = (settings.seed, self.model.classes, statistics, self.model.content_size)
+            spec = net.whole_spec
+            self._whole = Model.build(spec, net.devices, net.batch_size, *about, initialise=False)
+        self._whole.net.load_state(net.state(), velocities=False)
+        return self._whole
+
+    def check_ranks(self, tensors: Mapping[str, np.ndarray] | None = None) -> None:
+        """Raises RanksError where the ranks do not train one and the same net on the same pictures.
+
+        tensors: the model's, if they are at hand.
+        """
         if self.ranks.size > 1:
             count = len(self.train_loader.source)
             facts = {"number of pictures": count, "pixels and labels of a sample": self._sample}
-            check_same(self.ranks, facts, self.model.net.state())
+            check_same(self.ranks, facts, tensors or self.model.tensors())
 
     @cached_property
     def _sample(self) -> int:
-        """A checksum of a few training pictures and their labels."""
+        """A checksum of a few training pictures and their labels, of those that can be read."""
         source = self.train_loader.source
         indices = np.linspace(0, len(source) - 1, SAMPLE).astype(np.int64)
-        return zlib.crc32(b"".join(array.tobytes() for array in source.load(indices)))
+        pictures, labels = source.load(indices)
+        return zlib.crc32(pictures[labels != data.UNREADABLE].tobytes() + labels.tobytes())
 
     def _keep(self) -> None:
         """After a checkpoint at the end of an epoch: the best one, and those of the last epochs.

@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from alexnet_raw import atomic, plots
+from alexnet_raw.layers.cut_fc import CutFc
 from alexnet_raw.metrics import Record, remedy
 from alexnet_raw.model import Model
 from alexnet_raw.net_spec import NetSpec
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def announcement(run: Run) -> str:
     """Net, pictures and plan of a run that begins or goes on."""
     settings, spec = run.settings, run.model.spec
-    parameters = sum(p.value.size for p in run.model.net.parameters.values())
+    parameters = sum(math.prod(p.shape) for p in run.model.net.parameters.values())
     validation = f"{len(run.val_loader.source):,}" if run.val_loader else "no"
     devices = ", ".join(device.name for device in run.model.net.devices)
     lines = [
@@ -39,6 +40,9 @@ def announcement(run: Run) -> str:
         share = run.model.net.batch_size
         machine = f"{run.ranks.local_size} of them on this machine"
         lines.append(f"ranks {run.ranks.size}, {machine}, with up to {share} pictures of each batch")
+        if cut := [layer for layer in spec if isinstance(layer, CutFc)]:
+            names = ", ".join(layer.name for layer in cut)
+            lines.append(f"      of {names} each has 1/{len(cut[0].shares)} of the outputs")
     if all(device.is_cuda for device in run.model.net.devices):
         refusal = run.model.net.recordings.refusal
         how = f"not recorded as a CUDA graph: {refusal}" if refusal else "a CUDA graph, once recorded"

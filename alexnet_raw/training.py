@@ -11,9 +11,11 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 
+import numpy as np
 from tqdm import tqdm
 
 from alexnet_raw import atomic, data, run_report
+from alexnet_raw.costs import Cost
 from alexnet_raw.evaluation import TOP, Score, errors, evaluate
 from alexnet_raw.interrupts import Interrupts
 from alexnet_raw.metrics import Metrics, NoMetrics, Record, weight_sizes
@@ -164,14 +166,17 @@ def _own_step(run: Run, batch: data.Batch) -> Callable[[], Score]:
     counts = run.ranks.gather(len(batch))  # without pictures that cannot be read
     if not any(counts):
         return Score
-    if not len(batch):
-        net.train_step_without_images(run.progress)
-        return Score
-    share = (sum(counts[: run.ranks.rank]), sum(counts)) if run.ranks.size > 1 else None
     main = net.spec[net.spec.main_cost]
-    net.train_step(*run.model.upload(batch), step=run.step, progress=run.progress, share=share)
-    costs = net.costs_later()
-    outputs = None if net.counts_errors(main) else net.probabilities()
+
+    def read() -> tuple[Callable[[], dict[str, Cost]], np.ndarray | None]:
+        return net.costs_later(), None if net.counts_errors(main) else net.probabilities()
+
+    images, labels = run.model.upload(batch) if len(batch) else (None, run.model.no_answers(batch))
+    shares = counts if run.ranks.size > 1 else None
+    results = net.train_step(images, labels, run.step, run.progress, shares, read)
+    if results is None:
+        return Score
+    costs, outputs = results
 
     def score() -> Score:
         cost = costs()[main.name]
@@ -198,7 +203,7 @@ def _end_epoch(run: Run, interrupts: Interrupts, metrics: Metrics | NoMetrics) -
         "seconds": round(seconds, 3),
         "images_per_second": round(run.score.pictures / seconds, 1),
         "stall": round(run.stall / seconds, 4),
-        "weights": weight_sizes(run.model.net.parameters.values()),
+        "weights": weight_sizes(run.model.net.state(), run.model.net.parameters),
     }
     run.history.append(record)
     metrics.epoch(run.step, run.history)
@@ -226,7 +231,7 @@ def _validate(run: Run, interrupts: Interrupts) -> Score | None:
             bar.update(pictures)
             return not interrupts.asked()
 
-        score = evaluate(run.model, run.val_loader, tick=tick, ranks=run.ranks)
+        score = evaluate(run.whole_model(), run.val_loader, tick=tick, ranks=run.ranks)
     if score is not None:
         _check_finite(run, run.epoch, run.batch, run.rate, score.loss)
     return score

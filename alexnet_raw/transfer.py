@@ -29,7 +29,7 @@ def start_from(model: Model, path: str | Path) -> list[str]:
         reason = _why_new(model, layer, saved)
         if reason is None:
             for name, parameter in own.items():
-                parameter.value.copy_from(np.asarray(saved.tensors[name], np.float32))
+                parameter.value.copy_from(parameter.own(np.asarray(saved.tensors[name], np.float32)))
                 parameter.round()
             taken += 1
         lines.append(f"{layer.name}: " + (f"new: {reason}" if reason else f"from {path}"))
@@ -48,7 +48,7 @@ def _why_new(model: Model, layer: Layer, saved: Checkpoint) -> str | None:
             continue
         if name not in saved.tensors:
             return f"the checkpoint has no {name}"
-        there, here = saved.tensors[name].shape, parameter.value.shape
+        there, here = saved.tensors[name].shape, parameter.shape
         if there != here:
             return f"its {name.removeprefix(layer.name + '.')} are {there} there, {here} here"
     if layer.name in _classifiers(model) and saved.metadata["classes"] != model.classes:

@@ -96,6 +96,9 @@ class Uploads:
             if waiting is not None:
                 yield waiting
 
+    def sends_targets(self, batch: Batch) -> bool:
+        return self._targets and batch.targets is not None
+
     def receive(self, batch: Batch) -> dict[str, Array]:
         """A batch's arrays by field, filled before what the device is given from now on.
 
@@ -124,7 +127,7 @@ class Uploads:
     def _values(self, batch: Batch) -> dict[str, np.ndarray]:
         """The fields, C-contiguous, in memory that copies do not wait for."""
         values = {field: np.ascontiguousarray(getattr(batch, field)) for field in FIELDS}
-        if self._targets and batch.targets is not None:
+        if self.sends_targets(batch):
             values["targets"] = np.ascontiguousarray(batch.targets.T)
         if not self._copies.uses_memory:
             return values

@@ -23,7 +23,7 @@ void bind_bias(py::module_& m) {
     m.def(
         "bias_backward",
         [](py::object dbias_, py::object dz_, py::object dout_, py::object out_, py::tuple neuron_,
-           py::function scratch, uintptr_t stream) {
+           bool accumulate, py::function scratch, uintptr_t stream) {
             const auto dbias = output(dbias_, "dbias", {1}), dz = activations_output(dz_, "dz"),
                        dout = activations(dout_, "dout"), out = activations(out_, "out");
             check_same_dtype({&out, &dout});
@@ -43,11 +43,11 @@ void bind_bias(py::module_& m) {
                     using S = decltype(stored);
                     run({&dbias, &dz, &dout, &out}, stream, [&](Stream s) {
                         bias_backward(dbias.f32(), dz.as<Z>(), dout.as<const S>(), out.as<const S>(),
-                                      workspace, dout.dim(0), inner, neuron, s);
+                                      workspace, dout.dim(0), inner, neuron, accumulate, s);
                     });
                 });
             });
         },
         py::arg("dbias"), py::arg("dz"), py::arg("dout"), py::arg("out"), py::kw_only(),
-        py::arg("neuron"), py::arg("scratch"), py::arg("stream"));
+        py::arg("neuron"), py::arg("accumulate"), py::arg("scratch"), py::arg("stream"));
 }

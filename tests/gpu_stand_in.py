@@ -22,6 +22,7 @@ from tests import cupy_stand_in
 from tests.cupy_stand_in import Gpu
 
 counts: Counter[str] = Counter()
+after_waits: list[Callable[[], None]] = []  # what else is done before the host goes on
 GPUS = 8
 
 
@@ -34,6 +35,8 @@ class Event(cupy_stand_in.Event):
         assert self.graph is None, "the host waits for an event of a recording"
         counts["waits for the step's own work"] += self.step == Stream.step
         super().synchronize()
+        for work in after_waits:
+            work()
 
 
 class Stream(cupy_stand_in.Stream):
@@ -66,6 +69,8 @@ class Stream(cupy_stand_in.Stream):
         assert self.graph is None, "the host waits for a recording"
         counts["synchronisations"] += 1
         self.run_to(len(self.work))
+        for work in after_waits:
+            work()
 
     def begin_capture(self) -> None:
         self.graph = Graph(self)

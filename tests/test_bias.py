@@ -50,6 +50,18 @@ def test_backward(guarded, rng, neuron, shape, in_place):
     assert_close(dbias, want_dbias, terms=np.linalg.norm(want_dz))
 
 
+@pytest.mark.parametrize("inner", [130, 40000])
+def test_backward_adds_to_what_is_there(guarded, rng, inner):
+    """Channels of one slice and of several; dz is written all the same."""
+    dy, before = rng.standard_normal((3, inner), np.float32), rng.standard_normal(3, np.float32)
+    dbias, alone, dout = guarded.inp(before), guarded.out(3), guarded.inp(dy)
+    ops.bias_backward(alone, dout, dout, dout)
+    dz = guarded.out(3, inner)
+    ops.bias_backward(dbias, dz, dout, dout, accumulate=True)
+    np.testing.assert_array_equal(dbias.numpy(), before + alone.numpy())
+    np.testing.assert_array_equal(dz.numpy(), reference.backward(dy, dy)[1])
+
+
 @pytest.mark.parametrize("mean", [0, 1])
 def test_sum_of_a_whole_layer_is_accurate(rng, mean):
     """conv1 at batch 128: 387,200 numbers a channel, that cancel or that do not."""

@@ -87,7 +87,10 @@ OPS = {
     "noisy_relu": Op({"out": A, "inp": A}, DRAWS, in_place=(("out", "inp"),), any_shape=True),
     "bias_forward": Op({"out": A, "bias": (4, 5, 6)}, {"neuron": RELU}),
     "bias_backward": Op(
-        {"dbias": (4,), "dz": A, "dout": A, "out": A}, {"neuron": RELU}, 2, (("dz", "dout"),)
+        {"dbias": (4,), "dz": A, "dout": A, "out": A},
+        {"neuron": RELU, "accumulate": False},
+        2,
+        (("dz", "dout"),),
     ),
     "lrn_forward": Op({"out": A, "inp": A}, LRN),
     "lrn_backward": Op({"dinp": A, "dout": A, "inp": A}, {**LRN, "accumulate": False, "below": RELU}),
@@ -473,5 +476,9 @@ def test_extension_refuses_strangers_too(cpu):
     values["dbias"] = np.zeros(1, np.float32)
     with pytest.raises(ValueError, match=r"scratch .*too small"):
         cpu.module.bias_backward(
-            **values, neuron=("relu", 1.0, 1.0), scratch=lambda floats: small, stream=0
+            **values,
+            neuron=("relu", 1.0, 1.0),
+            accumulate=False,
+            scratch=lambda floats: small,
+            stream=0,
         )

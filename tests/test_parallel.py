@@ -14,7 +14,7 @@ from alexnet_raw.device import DeviceError, parse_devices
 from alexnet_raw.network import Network
 from alexnet_raw.parallel import ALONE, Ranks, RanksError, buckets, checks, placing
 from alexnet_raw.parallel import ranks as module
-from alexnet_raw.parallel.nccl import NcclSums
+from alexnet_raw.parallel.nccl import NcclCollectives
 from alexnet_raw.parameters import Parameter, Rate
 from tests import gpu_stand_in, tiny_run
 
@@ -37,20 +37,20 @@ class Others(Ranks):
     def gather(self, value):
         return [value] + self.heard if self.heard is not None else [value] * self.size
 
-    def sums(self, device):
+    def collectives(self, device):
         return self
 
-    def start(self, array):
+    def sum(self, array):
         """Everything is sent twice: the sum of two ranks alike."""
         self.started.append(array.data.copy())
         array.data *= 2
         return len(self.started)
 
-    def has_arrived(self, sum):
-        return sum < len(self.started)  # when the next one has begun
+    def has_arrived(self, begun):
+        return begun < len(self.started)  # when the next one has begun
 
-    def wait(self, sum):
-        self.awaited.add(sum)
+    def wait(self, begun):
+        self.awaited.add(begun)
 
 
 # ---- what launchers tell
@@ -177,7 +177,8 @@ def test_parameters_move_as_their_sums_arrive(monkeypatch):
     spec = layer_file.load_packaged("alexnet-mini")
     net = Network(spec, [cpu], 1, 1, (3, 32, 32))
     turns = [net._finished[turn.layer.name] for turn in net._turns]
-    planned = buckets.Buckets(turns, Others())
+    others = Others()
+    planned = buckets.Buckets([(parameters, others) for parameters in turns])
     moved = [names for parameters in planned.sum(turns) if (names := {p.name for p in parameters})]
     assert len(moved) > 5
     assert moved[0] == {p.name for p in next(turn for turn in turns if turn)}
@@ -239,7 +240,7 @@ def test_nccl_is_missing(gpus, monkeypatch):
     )
     monkeypatch.setitem(sys.modules, "cupy.cuda.nccl", None)
     with pytest.raises(RanksError, match=r"need NCCL \(.*\): pip install nvidia-nccl-cu13"):
-        NcclSums(parse_devices("cuda:0")[0], Others())
+        NcclCollectives(parse_devices("cuda:0")[0], Others())
 
 
 # ---- that ranks have the same

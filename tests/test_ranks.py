@@ -136,6 +136,72 @@ def test_a_run_goes_on_on_another_number_of_ranks(settings, alone, tmp_path):
     alike(alone, tmp_path)
 
 
+# ---- fully-connected layers that a team shares
+
+
+@pytest.mark.parametrize(
+    ("ranks", "team", "devices"),
+    [(2, 2, "cpu"), (3, 3, "cpu,cpu"), (4, 2, "cpu"), (4, 4, "cpu")],
+)
+def test_teams_train_as_one(settings, alone, tmp_path, ranks, team, devices):
+    """Steps in which some, or all others, have no picture are among them. fc3's three outputs, which
+    four ranks cannot share, are computed by all."""
+    arguments = ["--hybrid", str(team), "--devices", devices]
+    (tmp_path / "ranks").mkdir()
+    done = start(
+        ranks, "train", *settings, "--output", tmp_path, *arguments, RANK_DUMP=tmp_path / "ranks"
+    )
+    assert done.returncode == 0, done.stderr
+    shared = "fc2a, fc2b" if team == 4 else "fc2a, fc2b, fc3"
+    assert f"      of {shared} each has 1/{team} of the outputs\n" in done.stdout
+    alike(alone, tmp_path)
+    saved = checkpoint.load(tmp_path).tensors
+    for rank in range(ranks):
+        own = np.load(tmp_path / "ranks" / f"{rank}.npz")
+        for name in own.files:
+            np.testing.assert_array_equal(own[name], saved[name], err_msg=f"{rank} {name}")
+
+
+def test_teams_repeat_a_run_to_the_bit(settings, tmp_path):
+    for run in ("first", "again"):
+        train(3, settings, tmp_path / run, "--hybrid", "3")
+    same(tmp_path / "first", tmp_path / "again")
+
+
+def test_a_run_goes_on_with_another_team(settings, alone, tmp_path):
+    done = start(2, "train", *settings, "--output", tmp_path, "--hybrid", "2", RANK_STOP="2,0,SIGTERM")
+    assert done.returncode == 128 + 15, done.stderr
+    done = start(3, "train", "--resume", tmp_path, "--hybrid", "3", RANK_STOP="7,1,SIGTERM")
+    assert done.returncode == 128 + 15, done.stderr
+    done = start(1, "train", "--resume", tmp_path)
+    assert done.returncode == 0, done.stderr
+    alike(alone, tmp_path)
+
+
+def test_teams_start_from_another_run(settings, alone, tmp_path):
+    """Each rank takes its part of the weights."""
+    for ranks, folder in ((1, tmp_path / "alone"), (2, tmp_path / "team")):
+        hybrid = ["--hybrid", "2"] if ranks > 1 else []
+        train(ranks, [*settings, "--init-from", str(alone)], folder, *hybrid)
+    alike(tmp_path / "alone", tmp_path / "team")
+
+
+@pytest.mark.parametrize(
+    ("ranks", "team", "message"),
+    [
+        (3, 2, "--hybrid 2 does not divide the number of ranks, 3: give one that does"),
+        (1, 2, "--hybrid 2 does not divide the number of ranks, 1: give one that does"),
+    ],
+)
+def test_teams_that_cannot_be(settings, tmp_path, ranks, team, message):
+    done = start(ranks, "train", *settings, "--output", tmp_path, "--hybrid", str(team))
+    assert done.returncode == 2
+    assert done.stderr.count(message) == 1
+
+
+# ---- what is told
+
+
 @pytest.mark.parametrize("launcher", ["mpiexec", "unknown"])
 def test_rank_0_speaks_for_all(settings, three, tmp_path, launcher):
     told = ["--mpi"] if launcher == "unknown" else []
@@ -214,16 +280,23 @@ def two(even, tmp_path_factory) -> Path:
     return train(2, even, tmp_path_factory.mktemp("two"))
 
 
+@pytest.fixture(scope="module")
+def team_of_two(even, tmp_path_factory) -> Path:
+    return train(2, even, tmp_path_factory.mktemp("team"), "--hybrid", "2")
+
+
+@pytest.mark.parametrize("team", [1, 2])
 @pytest.mark.parametrize(
     ("devices", "when"),
     [("", "early"), ("cuda:0,cuda:0", "late"), ("cuda:0,cuda:1", "late"), ("cuda:0,cuda:1", "early")],
 )
-def test_ranks_on_gpus(even, two, tmp_path, devices, when):
+def test_ranks_on_gpus(even, two, team_of_two, tmp_path, devices, when, team):
     """Stand-ins, NCCL among them, whose streams work as late or early as they may: the same bits."""
     arguments = ["--devices", devices] if devices else []
+    arguments += ["--hybrid", str(team)]
     done = start(2, "train", *even, "--output", tmp_path, *arguments, RANK_GPUS=when)
     assert done.returncode == 0, done.stderr
-    same(two, tmp_path)
+    same(two if team == 1 else team_of_two, tmp_path)
     assert f"outputs, on {devices.replace(',', ', ') or 'cuda:0'}\n" in done.stdout
     assert "step  not recorded as a CUDA graph: 2 ranks sum their gradients" in done.stdout
 

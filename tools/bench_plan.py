@@ -40,13 +40,13 @@ STEPS = Path(__file__).parent / "bench_ranks.py"
 def sum_as_a_rank() -> None:
     """Rank 0 prints the median seconds of a sum by its size."""
     ranks, device = parallel.join(), Device("cpu")
-    sums, medians = ranks.sums(device), []
+    sums, medians = ranks.collectives(device), []
     for size in SIZES:
         array, seconds = device.zeros(size // 4), []
         for _ in range(TIMES):
             ranks.gather(None)  # they begin together
             begin = time.perf_counter()
-            sums.wait(sums.start(array))
+            sums.wait(sums.sum(array))
             seconds.append(max(ranks.gather(time.perf_counter() - begin)))
         medians.append(statistics.median(seconds[1:]))
     if ranks.is_first:

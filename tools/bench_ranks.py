@@ -54,18 +54,18 @@ def be_a_rank(arguments: argparse.Namespace) -> None:
     shape = (*net.shapes[spec.pictures.name], count)
     images = device.upload(rng.standard_normal(shape, np.float32))
     labels = device.upload(rng.integers(0, spec.classes, count).astype(np.int32))
-    sums, share = {"without": None}, None
+    sums, counts = {"without": None}, None
     if ranks.size > 1:
         net.sum_over(ranks)
         sums |= {"beside": net._buckets, "after": After(net._buckets)}
-        share = (own.start, arguments.batch_size)
+        counts = ranks.gather(count)
     seconds: dict[str, list[float]] = {kind: [] for kind in sums}
     for step in range(STEPS):
         for kind in sums:
             net._buckets = sums[kind]
             ranks.gather(None)  # they begin together
             begin = time.perf_counter()
-            net.train_step(images, labels, step, 0.0, share)
+            net.train_step(images, labels, step, 0.0, counts)
             seconds[kind].append(max(ranks.gather(time.perf_counter() - begin)))
     if ranks.is_first:
         print(json.dumps({kind: statistics.median(times[1:]) for kind, times in seconds.items()}))

@@ -161,6 +161,15 @@ def add(command: argparse.ArgumentParser) -> None:
     options.add_machine(where)
     options.add_ranks(where)
     where.add_argument(
+        "--hybrid",
+        metavar="N",
+        type=options.integer(1),
+        default=1,
+        help="of several processes: let each N share the fully-connected layers (arXiv:1404.5997). "
+        "Each has the weights of some outputs, and computes these for the pictures of all N (default: "
+        "1, each has all weights)",
+    )
+    where.add_argument(
         "--tune",
         action=argparse.BooleanOptionalAction,
         help="time the algorithms that each convolution could run by in the first step, and keep to "
@@ -239,13 +248,13 @@ def run(args: argparse.Namespace) -> int:
         changes = {name: value for name, value in changes.items() if value is not None}
         path = args.ranks.first(lambda: options.find_checkpoint(args.resume, "--resume"))
         devices = options.devices(args)
-        return training.train(Run.resume(path, devices, args.threads, args.ranks, **changes))
+        machine = (args.threads, args.ranks, args.hybrid)
+        return training.train(Run.resume(path, devices, *machine, **changes))
     names = {field.name for field in fields(Settings)}
     chosen = {name: v for name, v in vars(args).items() if name in names and v is not None}
     settings = Settings(**{**chosen, **options.recipe(args)})
-    devices = options.devices(args)
-    run = Run.start(settings, devices, args.output, args.checkpoint, args.threads, args.ranks)
-    return training.train(run)
+    devices, machine = options.devices(args), (args.threads, args.ranks, args.hybrid)
+    return training.train(Run.start(settings, devices, args.output, args.checkpoint, *machine))
 
 
 def outputs(text: str) -> int | str:

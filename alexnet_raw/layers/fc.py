@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 from alexnet_raw import ops
+from alexnet_raw.device import Array
 from alexnet_raw.ini import Keys
 from alexnet_raw.layers.base import Gradient, Shape, Site, flat, register
 from alexnet_raw.layers.weights import WeightLayer
@@ -46,11 +47,15 @@ class Fc(WeightLayer):
     def describe(self) -> str:
         return f"{self.outputs} outputs"
 
+    def rows(self, maps: Array) -> Array:
+        """(outputs, images), of the layer's maps those outputs that are computed here: all."""
+        return flat(maps)
+
     def forward(self, site: Site) -> None:
         order = site.own_first()
         for i in order:
             ops.fc_forward(
-                flat(site.out),
+                self.rows(site.out),
                 flat(site.input(i)),
                 site.operand(f"weights{i}"),
                 site.value("biases") if i == order[-1] else None,
@@ -59,15 +64,16 @@ class Fc(WeightLayer):
             )
 
     def backward(self, site: Site) -> None:
-        dz, dout, out = flat(site.dz or site.dout), flat(site.dout), flat(site.out)
-        ops.bias_backward(site.gradient("biases"), dz, dout, out, neuron=self.neuron)
+        dz, dout, out = (self.rows(maps) for maps in (site.dz or site.dout, site.dout, site.out))
+        shared, dbiases = site.accumulates("biases"), site.gradient("biases")
+        ops.bias_backward(dbiases, dz, dout, out, neuron=self.neuron, accumulate=shared)
         self.backward_inputs(site)
 
     def backward_weights(self, site: Site, i: int) -> None:
-        name, dz = f"weights{i}", flat(site.dz or site.dout)
+        name, dz = f"weights{i}", self.rows(site.dz or site.dout)
         shared = site.accumulates(name)
         ops.fc_backward_weights(site.gradient(name), flat(site.inputs[i]), dz, accumulate=shared)
 
     def backward_data(self, site: Site, i: int, wanted: Gradient) -> None:
-        dinp, dz = flat(wanted.array), flat(site.dz or site.dout)
+        dinp, dz = flat(wanted.array), self.rows(site.dz or site.dout)
         ops.fc_backward_data(dinp, dz, site.operand(f"weights{i}"), accumulate=wanted.accumulate)

@@ -171,13 +171,17 @@ class FilterLayer(WeightLayer):
 
     def backward(self, site: Site) -> None:
         dz, dbiases = site.dz or site.dout, site.gradient("biases")
+        shared = site.accumulates("biases")
 
         def rows(array: Array) -> Array:
             """One for each bias."""
             return array.reshape(dbiases.size, array.size // dbiases.size)
 
         ops.bias_backward(
-            dbiases.reshape(dbiases.size), rows(dz), rows(site.dout), rows(site.out), neuron=site.neuron
+            dbiases.reshape(dbiases.size),
+            *map(rows, (dz, site.dout, site.out)),
+            neuron=site.neuron,
+            accumulate=shared,
         )
         self.backward_inputs(site)
 

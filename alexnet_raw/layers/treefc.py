@@ -86,10 +86,12 @@ class TreeFc(Fc):
 
     def backward(self, site: Site) -> None:
         inp, dz, dnodes = flat(site.inputs[0]), flat(site.dout), site.scratch["dnodes"]
-        ops.bias_backward(site.gradient("biases"), dz, dz, flat(site.out), neuron=self.neuron)
+        more = {name: {"accumulate": site.accumulates(name)} for name in site.parameters}
+        out, dbiases = flat(site.out), site.gradient("biases")
+        ops.bias_backward(dbiases, dz, dz, out, neuron=self.neuron, **more["biases"])
         ops.fc_backward_data(dnodes, dz, site.constants["paths"])
-        ops.fc_backward_weights(site.gradient("nodes"), dnodes, inp)
-        ops.fc_backward_weights(site.gradient("weights0"), inp, dz)
+        ops.fc_backward_weights(site.gradient("nodes"), dnodes, inp, **more["nodes"])
+        ops.fc_backward_weights(site.gradient("weights0"), inp, dz, **more["weights0"])
         if wanted := site.dinputs[0]:
             dinp = flat(wanted.array)
             ops.fc_backward_data(dinp, dz, site.value("weights0"))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from alexnet_raw.device import Array, Device
-from alexnet_raw.parallel.ranks import Ranks, Sums
+from alexnet_raw.parallel.ranks import Collectives, Ranks
 from alexnet_raw.parameters import Parameter
 
 BYTES = 4 << 20  # that a bucket holds, if not one gradient alone has more
@@ -24,8 +24,8 @@ STEP = 64  # elements: each gradient begins at a multiple, as aligned as one of 
 class Bucket:
     """Parameters of one device whose gradients are summed together. They get their memory here."""
 
-    def __init__(self, parameters: Sequence[Parameter], sums: Sums):
-        self.parameters, self._sums = parameters, sums
+    def __init__(self, parameters: Sequence[Parameter], collectives: Collectives):
+        self.parameters, self._collectives = parameters, collectives
         sizes = [-(-p.value.size // STEP) * STEP for p in parameters]
         device = parameters[0].value.device
         self._memory = device.zeros(sum(sizes))
@@ -36,35 +36,37 @@ class Bucket:
 
     def start(self) -> None:
         """Begins the sum: all gradients are made, or will be by what the device has been given."""
-        self._sum = self._sums.start(self._memory)
+        self._sum = self._collectives.sum(self._memory)
 
     def has_arrived(self) -> bool:
         """Whether `wait` would not keep the host; to ask also lets sums go on."""
-        return self._sum is None or self._sums.has_arrived(self._sum)
+        return self._sum is None or self._collectives.has_arrived(self._sum)
 
     def wait(self) -> None:
         """What the device is given from now on finds the sum in the parameters' gradients."""
         if self._sum is not None:
-            self._sums.wait(self._sum)
+            self._collectives.wait(self._sum)
 
 
 class Buckets:
     """The buckets of a net. All ranks begin the same ones in the same order."""
 
-    def __init__(self, turns: Iterable[Collection[Parameter]], ranks: Ranks):
-        """turns: the parameters whose gradients each turn of the backward pass makes whole."""
+    def __init__(self, turns: Iterable[tuple[Collection[Parameter], Ranks]]):
+        """turns: the parameters whose gradients each turn of the backward pass makes whole, and who
+        sums them."""
         self._whole: list[list[Bucket]] = []  # after each turn
-        waiting: dict[Device, list[Parameter]] = {}
+        waiting: dict[tuple[Ranks, Device], list[Parameter]] = {}
 
-        def close(device: Device) -> Bucket:
-            return Bucket(waiting.pop(device), ranks.sums(device))
+        def close(key: tuple[Ranks, Device]) -> Bucket:
+            ranks, device = key
+            return Bucket(waiting.pop(key), ranks.collectives(device))
 
-        for parameters in turns:
+        for parameters, ranks in turns:
             for p in sorted(parameters, key=lambda p: p.name):  # a set's order differs between ranks
-                waiting.setdefault(p.value.device, []).append(p)
-            full = [d for d, ps in waiting.items() if sum(p.value.nbytes for p in ps) >= BYTES]
-            self._whole.append([close(device) for device in full])
-        self._whole[-1] += [close(device) for device in [*waiting]]
+                waiting.setdefault((ranks, p.value.device), []).append(p)
+            full = [key for key, ps in waiting.items() if sum(p.value.nbytes for p in ps) >= BYTES]
+            self._whole.append([close(key) for key in full])
+        self._whole[-1] += [close(key) for key in [*waiting]]
 
     def sum(self, turns: Iterable[Collection[Parameter]]) -> Iterator[list[Parameter]]:
         """Lets the turns of a backward pass happen, and sums begin as it goes.

@@ -1,4 +1,4 @@
-"""Ranks that MPI connects, and sums of arrays in the host's memory."""
+"""Ranks that MPI connects, and what they do together with arrays in the host's memory."""
 
 from __future__ import annotations
 
@@ -6,36 +6,28 @@ import atexit
 import math
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 from mpi4py import MPI
 
-from alexnet_raw.device import Array, Device
-from alexnet_raw.parallel.ranks import Ranks, Sums
+from alexnet_raw.device import BF16, Array, Device
+from alexnet_raw.parallel.ranks import Collectives, Ranks
 from alexnet_raw.parallel.watch import Watch
 
 Value = TypeVar("Value")
 PATIENCE = 3  # seconds for an error to reach all ranks
 
 
-class MpiRanks(Ranks):
-    """All processes of MPI's world."""
+class Team(Ranks):
+    """The processes of one of MPI's communicators."""
 
-    def __init__(self, patience: float) -> None:
-        """patience: seconds in which each must come to a meeting, or all are ended."""
-        self._comm = MPI.COMM_WORLD.Dup()  # others of this process may use the world
-        self._failures = MPI.COMM_WORLD.Dup()  # where ranks meet that do not get on
-        self.rank, self.size = self._comm.rank, self._comm.size
-        machine = self._comm.Split_type(MPI.COMM_TYPE_SHARED)
-        self.local_rank, self.local_size = machine.rank, machine.size
-        machine.Free()
-        hosts = self._comm.allgather(socket.gethostname())
-        if MPI.Query_thread() < MPI.THREAD_MULTIPLE:  # whoever began MPI did not want threads
-            patience = math.inf
-        self._watch = Watch(MPI.COMM_WORLD.Dup(), hosts, patience)
-        atexit.register(self._watch.end)  # before mpi4py ends MPI
-        self._sums: dict[str, Sums] = {}
+    def __init__(self, comm: MPI.Comm, watch: Watch):
+        self._comm, self._watch = comm, watch
+        self.rank, self.size = comm.rank, comm.size
+        self._collectives: dict[str, Collectives] = {}
 
     def gather(self, value: Value) -> list[Value]:
         self._watch.meet()
@@ -54,17 +46,38 @@ class MpiRanks(Ranks):
             raise error
         return result
 
-    def sums(self, device: Device) -> Sums:
-        if device.name not in self._sums:
-            self._sums[device.name] = self._new_sums(device)
-        return self._sums[device.name]
+    def collectives(self, device: Device) -> Collectives:
+        if device.name not in self._collectives:
+            self._collectives[device.name] = self._new_collectives(device)
+        return self._collectives[device.name]
 
-    def _new_sums(self, device: Device) -> Sums:
+    def _new_collectives(self, device: Device) -> Collectives:
         if not device.is_cuda:
-            return MpiSums(self._comm.Dup())
-        from alexnet_raw.parallel.nccl import NcclSums
+            return MpiCollectives(self._comm.Dup())
+        from alexnet_raw.parallel.nccl import NcclCollectives
 
-        return NcclSums(device, self)
+        return NcclCollectives(device, self)
+
+
+class MpiRanks(Team):
+    """All processes of MPI's world."""
+
+    def __init__(self, patience: float) -> None:
+        """patience: seconds in which each must come to a meeting, or all are ended."""
+        self._failures = MPI.COMM_WORLD.Dup()  # where ranks meet that do not get on
+        comm = MPI.COMM_WORLD.Dup()  # others of this process may use the world
+        machine = comm.Split_type(MPI.COMM_TYPE_SHARED)
+        self.local_rank, self.local_size = machine.rank, machine.size
+        machine.Free()
+        hosts = comm.allgather(socket.gethostname())
+        if MPI.Query_thread() < MPI.THREAD_MULTIPLE:  # whoever began MPI did not want threads
+            patience = math.inf
+        super().__init__(comm, Watch(MPI.COMM_WORLD.Dup(), hosts, patience))
+        atexit.register(self._watch.end)  # before mpi4py ends MPI
+
+    def teams(self, size: int) -> tuple[Ranks, Ranks]:
+        colours = self.rank // size, self.rank % size
+        return tuple(Team(self._comm.Split(colour, self.rank), self._watch) for colour in colours)
 
     def all_fail(self) -> bool:
         meeting, patience = self._failures.Ibarrier(), time.monotonic() + PATIENCE
@@ -78,17 +91,53 @@ class MpiRanks(Ranks):
         self._comm.Abort(code)
 
 
-class MpiSums:
-    """Sums on the CPU, which go on while MPI is called: whenever one asks whether they have arrived."""
+class MpiCollectives:
+    """On the CPU. They go on while MPI is called: whenever one asks whether they have arrived."""
 
     def __init__(self, comm: MPI.Comm):
         self._comm = comm
 
-    def start(self, array: Array) -> MPI.Request:
-        return self._comm.Iallreduce(MPI.IN_PLACE, array.data)
+    def sum(self, array: Array) -> _Begun:
+        own = _summands(array)
+        return _Begun(self._comm.Iallreduce(MPI.IN_PLACE, own), own, array)
 
-    def has_arrived(self, sum: MPI.Request) -> bool:
-        return sum.Test()
+    def sum_to(self, rank: int, array: Array, total: Array) -> _Begun:
+        own = _summands(array)
+        if self._comm.rank != rank:
+            return _Begun(self._comm.Ireduce(own, None, root=rank))
+        result = np.empty_like(own) if total.dtype == BF16 else total.data
+        return _Begun(self._comm.Ireduce(own, result, root=rank), result, total)
 
-    def wait(self, sum: MPI.Request) -> None:
-        sum.Wait()
+    def broadcast(self, rank: int, array: Array) -> _Begun:
+        return _Begun(self._comm.Ibcast(_bytes(array), root=rank))
+
+    def gather(self, array: Array, rows: Sequence[slice]) -> _Begun:
+        row = array.nbytes // array.shape[0]
+        counts = [row * (part.stop - part.start) for part in rows]
+        places = [row * part.start for part in rows]
+        whole = [_bytes(array), counts, places, MPI.BYTE]
+        return _Begun(self._comm.Iallgatherv(MPI.IN_PLACE, whole))
+
+    def has_arrived(self, begun: _Begun) -> bool:
+        return begun.request.Test()
+
+    def wait(self, begun: _Begun) -> None:
+        begun.request.Wait()
+        if begun.target and begun.result is not begun.target.data:
+            np.copyto(begun.target.data, begun.result, casting="unsafe")
+
+
+@dataclass
+class _Begun:
+    request: MPI.Request
+    result: np.ndarray | None = None  # what is to be in the target, once it has arrived
+    target: Array | None = None
+
+
+def _summands(array: Array) -> np.ndarray:
+    """What MPI can add: a copy in float32, if it is not that."""
+    return array.data.astype(np.float32, copy=False)
+
+
+def _bytes(array: Array) -> np.ndarray:
+    return array.data.reshape(-1).view(np.uint8)

@@ -7,7 +7,7 @@ that it does needs MPI. So everything else is written for ranks, and need not as
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -27,17 +27,30 @@ class RanksError(RuntimeError):
     """The processes that were started cannot work together; the message says why and what to do."""
 
 
-class Sums(Protocol):
-    """Sums over the ranks of float32 arrays of one device, which go on beside other work."""
+class Collectives(Protocol):
+    """What ranks do together with arrays of one device, beside its other work.
 
-    def start(self, array: Array) -> Any:
-        """Begins to make array, which has its place in the device's work, the sum of all ranks'."""
+    Each begins with what its array holds at that place in the device's work. All ranks begin the same
+    in the same order, and wait for each.
+    """
 
-    def has_arrived(self, sum: Any) -> bool:
+    def sum(self, array: Array) -> Any:
+        """Begins to make array, of float32 or bfloat16, the sum of all ranks'."""
+
+    def sum_to(self, rank: int, array: Array, total: Array) -> Any:
+        """Begins to make the sum of all ranks' arrays, as `sum`, in `total` of one rank."""
+
+    def broadcast(self, rank: int, array: Array) -> Any:
+        """Begins to make array what it is on one rank."""
+
+    def gather(self, array: Array, rows: Sequence[slice]) -> Any:
+        """Begins to make rows[i] of array, which are one behind the other, those of rank i."""
+
+    def has_arrived(self, begun: Any) -> bool:
         """Whether `wait` would not keep the host."""
 
-    def wait(self, sum: Any) -> None:
-        """What the device is given from now on finds the sum."""
+    def wait(self, begun: Any) -> None:
+        """What the device is given from now on finds the result."""
 
 
 class Ranks:
@@ -64,9 +77,16 @@ class Ranks:
         """What work() returns or raises on rank 0, which alone does it; on each."""
         return work()
 
-    def sums(self, device: Device) -> Sums:
-        """How to sum arrays of a device over the ranks, which all must ask for in the same order."""
-        raise RanksError("one rank alone has nothing to sum")
+    def collectives(self, device: Device) -> Collectives:
+        """For arrays of a device; all ranks must ask for those of their devices in the same order."""
+        raise RanksError("one rank alone has nobody to send arrays to")
+
+    def teams(self, size: int) -> tuple[Ranks, Ranks]:
+        """The team of `size` ranks, one behind the other, that this one is in, and those who have its
+        place in the other teams, itself among them. All must call it; size divides their number."""
+        if size != 1 or self.size != 1:
+            raise RanksError(f"{self.size} ranks have no teams of {size}")
+        return self, self
 
     def all_fail(self) -> bool:
         """Whether all ranks call this within a few seconds: they met the same error."""
@@ -75,9 +95,11 @@ class Ranks:
     def abort(self, code: int) -> None:
         """Ends all ranks, wherever they are, with this exit code; one that is alone goes on."""
 
-    def share(self, count: int) -> slice:
-        """Which of `count` images are this rank's; no rank has two more than another."""
-        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+    def share(self, count: int, rank: int | None = None) -> slice:
+        """Which of `count` images are a rank's, this one's if not another's is asked for; no rank has
+        two more than another."""
+        rank = self.rank if rank is None else rank
+        return slice(count * rank // self.size, count * (rank + 1) // self.size)
 
     def largest_share(self, count: int) -> int:
         """The most images that a rank has of `count`."""

@@ -99,13 +99,11 @@ def from_rate(
 
 def described(spec: NetSpec) -> list[LayerCost]:
     """The layers with what travels of them, in the net's order, and no times yet. No labels."""
-    shapes, after = spec.shapes(pictures_shape(spec)), set()
+    shapes, behind = spec.shapes(pictures_shape(spec)), spec.behind_fc()
     layers = []
     for layer in spec:
         if shapes[layer.name] == () and isinstance(layer, Data):
             continue
-        if isinstance(layer, Fc) or after.intersection(layer.inputs):
-            after.add(layer.name)
         learnt = layer.parameters([shapes[name] for name in layer.inputs])
         feeds_fc = any(isinstance(reader, Fc) for reader in spec.readers(layer.name))
         layers.append(
@@ -115,7 +113,7 @@ def described(spec: NetSpec) -> list[LayerCost]:
                 Line(),
                 parameters=sum(p.size for p in learnt if not p.source),
                 to_fc=prod(shapes[layer.name]) if feeds_fc else 0,
-                after_fc=layer.name in after,
+                after_fc=layer.name in behind,
             )
         )
     return layers

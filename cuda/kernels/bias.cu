@@ -2,7 +2,7 @@
 // their own, for convolutions whose biases are not shared by the pixels of a map.
 //
 //   forward   out = f(out + bias[c]), in place
-//   backward  dz = dout * f'(z), from out = f(z);   dbias[c] = sum of dz over all but axis 0
+//   backward  dz = dout * f'(z), from out = f(z);   dbias[c] (+)= sum of dz over all but axis 0
 //
 // dz, dout, out (channels, inner); dz may be dout, and is then left alone where f is the identity. A
 // channel is whatever has one bias: a map, or one pixel of it.
@@ -40,7 +40,7 @@ __global__ void bias_forward_kernel(S* out, const float* bias, PixelMap<T> map, 
 // sums (channels, slices)
 template <class T, class Z, class S>
 __global__ void bias_backward_kernel(float* sums, Z* dz, const S* dout, const S* out, index_t inner,
-                                     int slices, Neuron neuron) {
+                                     int slices, Neuron neuron, bool accumulate) {
     using V = typename T::V;
     constexpr int L = lane_count<V>;
     const index_t channel = blockIdx.x / unsigned(slices), slice = blockIdx.x % unsigned(slices);
@@ -56,16 +56,17 @@ __global__ void bias_backward_kernel(float* sums, Z* dz, const S* dout, const S*
         sum += g;
     }
     sum = block_reduce<T::threads>(sum, Sum{});
-    if (threadIdx.x == 0) sums[blockIdx.x] = sum_of_lanes(sum);
+    if (threadIdx.x == 0) sums[blockIdx.x] = (accumulate ? sums[blockIdx.x] : 0.f) + sum_of_lanes(sum);
 }
 
 template <class T>
-__global__ void bias_sum_kernel(float* dbias, const float* sums, int channels, int slices) {
+__global__ void bias_sum_kernel(float* dbias, const float* sums, int channels, int slices,
+                                bool accumulate) {
     const int channel = int(blockIdx.x) * T::threads + int(threadIdx.x);
     if (channel >= channels) return;
     float sum = 0.f;
     for (int i = 0; i < slices; ++i) sum += sums[index_t(channel) * slices + i];
-    dbias[channel] = sum;
+    dbias[channel] = (accumulate ? dbias[channel] : 0.f) + sum;
 }
 
 template <class S>
@@ -84,27 +85,28 @@ index_t bias_backward_workspace(int channels, index_t inner) {
 
 template <class Z, class S>
 void bias_backward(float* dbias, Z* dz, const S* dout, const S* out, float* workspace, int channels,
-                   index_t inner, Neuron neuron, Stream stream) {
+                   index_t inner, Neuron neuron, bool accumulate, Stream stream) {
     tuned([&](auto tuning) {
         using T = decltype(tuning);
         const auto slices = int(slices_of(inner));
         const dim3 blocks(unsigned(channels) * unsigned(slices));
         float* const sums = slices > 1 ? workspace : dbias;
         launch_with_barriers<bias_backward_kernel<T, Z, S>>({blocks, T::threads}, stream, sums, dz,
-                                                            dout, out, inner, slices, neuron);
+                                                            dout, out, inner, slices, neuron,
+                                                            accumulate && slices == 1);
         if (slices > 1)
             launch<bias_sum_kernel<T>>({ceil_div(channels, T::threads), T::threads}, stream, dbias,
-                                       sums, channels, slices);
+                                       sums, channels, slices, accumulate);
     });
 }
 
 template void bias_forward(float*, const float*, int, int, Neuron, Stream);
 template void bias_forward(bf16*, const float*, int, int, Neuron, Stream);
 template void bias_backward(float*, float*, const float*, const float*, float*, int, index_t, Neuron,
-                            Stream);
+                            bool, Stream);
 template void bias_backward(float*, float*, const bf16*, const bf16*, float*, int, index_t, Neuron,
-                            Stream);
+                            bool, Stream);
 template void bias_backward(float*, bf16*, const float*, const float*, float*, int, index_t, Neuron,
-                            Stream);
-template void bias_backward(float*, bf16*, const bf16*, const bf16*, float*, int, index_t, Neuron,
+                            bool, Stream);
+template void bias_backward(float*, bf16*, const bf16*, const bf16*, float*, int, index_t, Neuron, bool,
                             Stream);

@@ -35,7 +35,7 @@ void bias_forward(S* out, const float* bias, int channels, int inner, Neuron neu
 index_t bias_backward_workspace(int channels, index_t inner);  // in floats; 0: null will do
 template <class Z, class S>
 void bias_backward(float* dbias, Z* dz, const S* dout, const S* out, float* workspace, int channels,
-                   index_t inner, Neuron neuron, Stream stream);
+                   index_t inner, Neuron neuron, bool accumulate, Stream stream);
 
 // ---- lrn.cu: response normalisation across channels; plane = height * width * images. Windows slide,
 // or (blocked) tile; blocks may be of any size
