@@ -607,8 +607,9 @@ class Network:
             if gathered := now.arrivals.get((name, source.device)):
                 gathered.receive()
             find = partial(self._memory.array, images=images)
-            half = key[0] != name and half_slots(name, tuple(shape), source.device, device)
-            copy = find(Slot((now.exchange, key[0]), device, tuple(shape), source.dtype))
+            place = (now.exchange, key[0])
+            half = key[0] != name and half_slots(place, tuple(shape), source.device, device)
+            copy = find(Slot(place, device, tuple(shape), source.dtype))
             now.arrivals[key] = Delivery(copy, source, half=tuple(map(find, half)) if half else None)
             now.outputs[key] = copy
         return now.outputs[key]
@@ -682,10 +683,10 @@ class Network:
         what = f"{spec.source.replace('.weights', '[')}]"
         if source is None:
             raise layer.error("weightSource", f"there are no weights {what} before this layer")
-        if source.value.shape != spec.shape:
+        if source.shape != spec.shape:
             raise layer.error(
                 "weightSource",
-                f"{what} has weights {source.value.shape}, not {spec.shape} as needed here",
+                f"{what} has weights {source.shape}, not {spec.shape} as needed here",
             )
         if source.value.device is not self.places[layer.name]:
             raise layer.error(

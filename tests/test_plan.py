@@ -188,7 +188,7 @@ def test_the_best_hybrid_is_the_fastest_group(alexnet):
 class NoRanks(Ranks):
     size = 2
 
-    def sums(self, device):
+    def collectives(self, device):
         return None
 
 
@@ -205,8 +205,9 @@ class Sizes(Cluster):
 
 def test_buckets_are_those_of_training(alexnet):
     net = Network(layer_file.load_packaged("alexnet"), [Device("cpu")], 1, initialise=False)
-    turns = [net._finished[turn.layer.name] for turn in net._turns]
-    buckets = [b for whole in Buckets(turns, NoRanks())._whole for b in whole]
+    ranks = NoRanks()
+    turns = [(net._finished[turn.layer.name], ranks) for turn in net._turns]
+    buckets = [b for whole in Buckets(turns)._whole for b in whole]
     real = [sum(p.value.nbytes for p in bucket.parameters) for bucket in buckets]
     cluster = Sizes(1.0, 0.0, seen=([],))
     step(alexnet, cluster, 2, 128)

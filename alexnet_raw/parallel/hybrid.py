@@ -14,7 +14,7 @@ weights is computed. Of layers in between, dropout or softmax, every rank comput
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -52,24 +52,26 @@ class Hybrid:
     def cut(self, spec: NetSpec) -> NetSpec:
         """The net with what this rank has of its fully-connected layers; RanksError if none can be cut.
 
-        Not cut are layers with fewer outputs than the team has ranks, and those that read a map which
-        one behind a fully-connected layer reads that is not cut: the gradient of a map is a sum over
-        the team, or is not.
+        Not cut are layers with fewer outputs than the team has ranks; those that have the weights of
+        one that is not cut; and those that read a map which one behind a fully-connected layer reads
+        that is not cut: the gradient of a map is a sum over the team, or is not.
         """
         behind = spec.behind_fc()
-        self._check_sharing(spec, behind)
         cut = {
             layer.name
             for layer in spec
             if type(layer) is Fc and layer.outputs >= self.team.size and layer.name in behind
         }
         wanted, count = spec.wants_gradient(), None
-        while count != len(cut):
+        readers = {
+            name: behind.intersection(reader.name for reader in spec.readers(name)) for name in wanted
+        }
+        alike = [*readers.values(), *self._sharing(spec, behind)]
+        while count != len(cut):  # what binds one layer may bind others
             count = len(cut)
-            for name in [name for layer in spec for name in layer.inputs if name in wanted]:
-                readers = behind.intersection(reader.name for reader in spec.readers(name))
-                if readers - cut:
-                    cut -= readers
+            for layers in alike:
+                if layers - cut:
+                    cut -= layers
         if not cut:
             raise RanksError(
                 f"--hybrid: net {spec.name} has no fully-connected layer that can be cut over "
@@ -78,15 +80,18 @@ class Hybrid:
         layers = (CutFc.of(layer, self.team) if layer.name in cut else layer for layer in spec)
         return replace(spec, layers=tuple(layers))
 
-    def _check_sharing(self, spec: NetSpec, behind: set[str]) -> None:
+    def _sharing(self, spec: NetSpec, behind: set[str]) -> Iterator[set[str]]:
+        """Pairs of layers behind that have the same weights; RanksError where only one is there."""
         for layer in spec:
-            for source in getattr(layer, "weight_sources", ()):
+            for source in filter(None, getattr(layer, "weight_sources", ())):
                 owner = source.rpartition(".")[0]
-                if owner and (owner in behind) != (layer.name in behind):
+                if (owner in behind) != (layer.name in behind):
                     raise RanksError(
                         f"--hybrid: {layer.name} and {owner} have the same weights, but only one of "
                         "them is behind a fully-connected layer: leave it out"
                     )
+                if owner in behind:
+                    yield {owner, layer.name}
 
     def plan(self, spec: NetSpec, turns: Sequence[Turn], places: Mapping[str, Device]) -> None:
         """For the net that runs, in `ordered` layers: where the team works together."""
