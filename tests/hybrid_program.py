@@ -1,6 +1,7 @@
 """Nets that teams of ranks share, step by step beside the same nets of one rank.
 
     mpiexec -n 3 python -m tests.hybrid_program cpu,cpu
+    mpiexec -n 2 python -m tests.hybrid_program cuda:0,cuda:1 late    # stand-ins, or early
 
 Every rank also trains the whole net on all pictures alone, and compares. Names each net as it begins.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from alexnet_raw import parallel
 from alexnet_raw.device import parse_devices
 from alexnet_raw.net_spec import NetSpec
 from alexnet_raw.network import Network
-from alexnet_raw.parallel import buckets
+from alexnet_raw.parallel import buckets, placing
 from alexnet_raw.parallel.hybrid import Hybrid
 from tests.test_network import NetText, random_net
 
@@ -108,7 +110,7 @@ def nets() -> Iterator[tuple[str, NetSpec, float]]:
 
 
 def check(name: str, spec: NetSpec, tolerance: float, devices: str, ranks: parallel.Ranks, team: int):
-    found, shape = parse_devices(devices), (3, 9, 9)
+    found, shape = parse_devices(placing.devices(devices, ranks)), (3, 9, 9)
     for device in found:
         device.precision = "bf16" if "bfloat16" in name else "fp32"
     whole = Network(spec, found, 16, seed=3, input_shape=shape)
@@ -152,6 +154,12 @@ def check(name: str, spec: NetSpec, tolerance: float, devices: str, ranks: paral
 
 def main() -> None:
     buckets.BYTES = 1024
+    if "cuda" in sys.argv[1]:
+        from tests import gpu_stand_in, nccl_stand_in
+
+        sys.modules["cupy.cuda.nccl"] = nccl_stand_in
+        gpu_stand_in.Stream.eager = sys.argv[2] == "early"
+        gpu_stand_in.install(SimpleNamespace(setattr=setattr))
     ranks = parallel.join()
     teams = [size for size in range(2, ranks.size + 1) if ranks.size % size == 0]
     for name, spec, tolerance in nets():

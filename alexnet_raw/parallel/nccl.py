@@ -9,14 +9,14 @@ from typing import Any
 from alexnet_raw.device import BF16, Array, Device
 from alexnet_raw.parallel.ranks import Ranks, RanksError
 
-_streams: dict[Device, Any] = {}
+_streams: dict[int, Any] = {}  # of each GPU
 
 
 class NcclCollectives:
     """On one GPU of each rank, by a stream beside the device's work.
 
-    NCCL wants all ranks to begin the same in the same order. So there is one stream for all that a
-    device's ranks do, of whatever teams, and logical devices of one GPU share its collectives.
+    NCCL wants all ranks to begin the same in the same order. So there is one stream for all that ranks
+    do with a GPU, of whatever teams, and logical devices of one GPU share its collectives.
     """
 
     def __init__(self, device: Device, ranks: Ranks):
@@ -31,10 +31,10 @@ class NcclCollectives:
                 f"several ranks on GPUs need NCCL ({error}): pip install nvidia-nccl-cu{release}"
             ) from None
         with self._gpu:
-            if device not in _streams:
-                _streams[device] = cuda.Stream(non_blocking=True)
+            if device.ordinal not in _streams:
+                _streams[device.ordinal] = cuda.Stream(non_blocking=True)
             self._comm = self._nccl.NcclCommunicator(ranks.size, identity, ranks.rank)
-        self._stream = _streams[device]
+        self._stream = _streams[device.ordinal]
 
     def sum(self, array: Array) -> Any:
         place = array.data.data.ptr
