@@ -68,6 +68,9 @@ def test_a_sum_over_nodes_by_hand():
     halving = replace(cluster, algorithm="halving")
     assert halving.half(8e6, halving.everyone(8)) == pytest.approx(half - 1e-6)  # 2 messages, not 3
     assert halving.half(0.0, Team(64, 4)) == pytest.approx(2 * 1e-6 + 4 * 50e-6), "16 nodes"
+    assert cluster.broadcast(8e6, Team(8, 4)) == pytest.approx(2e-3 + 3e-6 + 8e-3 + 50e-6)
+    assert cluster.broadcast(8e6, Team(2, 2)) == pytest.approx(2e-3 + 1e-6), "within a node"
+    assert cluster.broadcast(8e6, Team(2, 1)) == pytest.approx(4 * 8e-3 + 50e-6), "4 share the cable"
     far = cluster.counterparts(8, 4)  # one of each node, who share the cable with three other pairs
     assert far == Team(2, 1) and cluster.half(2e6, far) == pytest.approx(4 * 1e-3 + 50e-6)
 
@@ -85,7 +88,7 @@ def test_groups_fill_a_node_or_nodes():
 
 # Two layers: of 4 and 8 MiB of gradients, a bucket each.
 CONV = LayerCost("conv", Line(0, 1.5), Line(0, 2.5), update=0.25, parameters=MIB, to_fc=MIB // 2)
-FC = LayerCost("fc", Line(0, 0.5), Line(0, 1.0), update=0.5, parameters=2 * MIB, after_fc=True)
+FC = LayerCost("fc", Line(0, 0.5), Line(0, 1), 0.5, 2 * MIB, after_fc=True, outputs=MIB // 4)
 NET = [CONV, FC]
 
 
@@ -109,10 +112,11 @@ def test_a_data_parallel_step_by_hand(mib_per_second, overlap, seconds):
     assert found.exposed == pytest.approx(seconds - 11.75)
 
 
-@pytest.mark.parametrize(("overlap", "phase"), [(True, 4), (False, 5)])
+@pytest.mark.parametrize(("overlap", "phase"), [(True, 5.75), (False, 7.5)])
 def test_a_hybrid_step_by_hand(overlap, phase):
-    """conv forward to 3; then two turns of fc, each 1 s of traffic and 1.5 s of work: the first turn's
-    traffic and the longer of both are not hidden. Half of fc moves in 0.25 s, and needs no sum."""
+    """conv forward to 3; then two turns of fc, each 1 s of traffic to all, 1.5 s of work, 0.25 s in
+    which half of the outputs arrives, and 1 s of traffic back: one turn's traffic, one turn's work and
+    the longer of both are not hidden. Half of fc moves in 0.25 s, and needs no sum."""
     found = step(NET, Cluster(4 * MIB, 0.0), 2, images=2, group=2, overlap=overlap)
     assert found.seconds == pytest.approx(3 + phase + 0.25 + 5 + 1 + 0.25)
     assert found.compute == pytest.approx(3 + 3 + 0.25 + 5 + 0.25)
@@ -122,14 +126,27 @@ def test_groups_sum_their_parts_by_hand():
     """Four ranks in groups of two: 4 MiB of fc's gradients with the other group, 4 of conv with all."""
     cluster = Cluster(4 * MIB, 0.0)
     found = step(NET, cluster, 4, images=2, group=2, overlap=False)
-    assert found.exposed == pytest.approx(2 + 1 + 1.5)
+    assert found.exposed == pytest.approx(4.5 + 1 + 1.5)
+
+
+@pytest.mark.parametrize(("size", "hidden"), [(MIB // 2, 0.5), (MIB // 8, 0.25)])
+def test_sums_between_fully_connected_layers_by_hand(size, hidden):
+    """A layer between two fully-connected ones is computed in both turns. Its gradient is summed, each
+    time for size * 8 bytes / 4 MiB/s, while half of the backward passes, 0.5 s of a turn, go on."""
+    between = LayerCost("drop", Line(0, 0.125), Line(0, 0.125), to_fc=size, after_fc=True)
+    last = replace(FC, backward=Line(), outputs=0)
+    cluster = Cluster(4 * MIB, 0.0)
+    without = step([CONV, FC, replace(between, to_fc=0), last], cluster, 2, images=2, group=2)
+    assert without.compute == pytest.approx(3 + 3 + 2 * 0.5 + 2 * 1 + 0.75 + 5 + 0.25)
+    found = step([CONV, FC, between, last], cluster, 2, images=2, group=2)
+    assert found.seconds - without.seconds == pytest.approx(2 * (size * 8 / (4 * MIB) - hidden))
 
 
 def test_traffic_of_activations_counts_bytes_and_turns():
     """At 2 bytes a number a half less; each of G turns has its messages, there and back."""
     cluster = Cluster(4 * MIB, 0.125)
     found = step(NET, cluster, 4, images=2, group=4, number=2, overlap=False)
-    activations = 4 * 2 * (0.75 * 2 / 4 + 3 * 0.125)
+    activations = 4 * (2 * (2 / 4 + 3 * 0.125) + 0.75 * 1 / 4 + 3 * 0.125)
     convolution = 2 * (0.75 * 4 / 4 + 3 * 0.125)
     assert found.exposed == pytest.approx(activations + convolution)
 
@@ -147,10 +164,9 @@ def test_a_network_that_costs_nothing_scales_perfectly(alexnet, ranks):
     assert found.seconds == pytest.approx(one) and found.exposed == 0
     for row in plan(alexnet, INFINITE, [ranks], 128, is_fixed=False).rows:
         assert row.data.seconds == pytest.approx(one)
-    if ranks > 1:  # no fixed costs: a share takes a share of the time
-        per_image = [
-            replace(lay, forward=Line(0, 1), backward=Line(0, 2), update=0.0) for lay in alexnet
-        ]
+    if ranks > 1:  # no fixed costs, nothing that all compute: a share takes a share of the time
+        split = [lay for lay in alexnet if lay.outputs or not lay.after_fc]
+        per_image = [replace(lay, forward=Line(0, 1), backward=Line(0, 2), update=0.0) for lay in split]
         found = plan(per_image, INFINITE, [1, ranks], 2048, is_fixed=True)
         assert found.efficiency(found.rows[1], found.rows[1].data) == pytest.approx(1)
         assert found.efficiency(found.rows[1], found.rows[1].hybrid) == pytest.approx(1)

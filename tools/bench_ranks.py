@@ -5,6 +5,7 @@
 
 Each rank is a process of --threads threads on this machine. Three kinds of steps take turns: as they
 are in training, with sums that go on beside the backward pass; with all sums after it; without sums.
+Then the same ranks train as a team that shares the fully-connected layers (`train --hybrid`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from alexnet_raw import layer_file, parallel
 from alexnet_raw.device import Device
 from alexnet_raw.network import Network
 from alexnet_raw.parallel.buckets import Buckets
+from alexnet_raw.parallel.hybrid import Hybrid
 from alexnet_raw.parameters import Parameter
 
 STEPS = 8  # of each kind; the first does not count
@@ -49,7 +51,8 @@ def be_a_rank(arguments: argparse.Namespace) -> None:
     spec = layer_file.load_packaged(arguments.net)
     own = ranks.share(arguments.batch_size)
     count = own.stop - own.start
-    net = Network(spec, [device], count, seed=1)
+    hybrid = Hybrid(ranks, arguments.team) if arguments.team > 1 else None
+    net = Network(spec, [device], count, seed=1, hybrid=hybrid)
     rng = np.random.default_rng(ranks.rank)
     shape = (*net.shapes[spec.pictures.name], count)
     images = device.upload(rng.standard_normal(shape, np.float32))
@@ -57,8 +60,11 @@ def be_a_rank(arguments: argparse.Namespace) -> None:
     sums, counts = {"without": None}, None
     if ranks.size > 1:
         net.sum_over(ranks)
-        sums |= {"beside": net._buckets, "after": After(net._buckets)}
         counts = ranks.gather(count)
+    if hybrid:
+        sums = {"hybrid": net._buckets}
+    elif ranks.size > 1:
+        sums |= {"beside": net._buckets, "after": After(net._buckets)}
     seconds: dict[str, list[float]] = {kind: [] for kind in sums}
     for step in range(STEPS):
         for kind in sums:
@@ -71,19 +77,22 @@ def be_a_rank(arguments: argparse.Namespace) -> None:
         print(json.dumps({kind: statistics.median(times[1:]) for kind, times in seconds.items()}))
 
 
-def measure(command: Sequence[str]) -> dict[str, float]:
+def measure(command: Sequence[str], ranks: int) -> dict[str, float]:
     """Seconds of each kind of step of the ranks that a command starts."""
-    environment = {**os.environ, WORKER: "1"}
-    ranks = [*command, sys.executable, *sys.argv]
-    done = subprocess.run(ranks, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout)
+    environment, seconds = {**os.environ, WORKER: "1"}, {}
+    for team in sorted({1, ranks}):
+        program = [*command, sys.executable, *sys.argv, "--team", str(team)]
+        done = subprocess.run(program, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        seconds |= json.loads(done.stdout)
+    return seconds
 
 
-def row(report: Report, name: str, ranks: int, batch: int, times: dict[str, float], one: float) -> None:
-    beside, after = (times.get(kind, times["without"]) for kind in ("beside", "after"))
-    cells = [name, str(ranks), f"{times['without'] * 1e3:,.0f}"]
-    cells += [f"{beside * 1e3:,.0f}", f"{after * 1e3:,.0f}"] if ranks > 1 else ["", ""]
-    report("| " + " | ".join([*cells, f"{batch / beside:,.1f}", f"{one / beside / ranks:.0%}"]) + " |")
+def row(report: Report, name: str, ranks: int, times: dict[str, float], one: float) -> None:
+    kinds = [times.get(kind) for kind in ("without", "beside", "after", "hybrid")]
+    cells = [name, str(ranks), *(f"{seconds * 1e3:,.0f}" if seconds else "" for seconds in kinds)]
+    for seconds in (times.get("beside", times["without"]), times.get("hybrid")):
+        cells.append(f"{one / seconds / ranks:.0%}" if seconds else "")
+    report("| " + " | ".join(cells) + " |")
 
 
 def main() -> None:
@@ -94,6 +103,7 @@ def main() -> None:
         "--ranks", type=numbers, default=most, help="comma list (default: to the cores)"
     )
     options.add_argument("--gigabits", type=numbers, default=[], help="comma list of bandwidths")
+    options.add_argument("--team", type=int, default=1, help=argparse.SUPPRESS)
     arguments = options.parse_args()
     if os.environ.get(WORKER):
         be_a_rank(arguments)
@@ -104,22 +114,22 @@ def main() -> None:
     for line in about(arguments, Device("cpu"), ["mpi4py"])[:-1]:
         report(line)
     report(f"- medians of {STEPS - 1} steps, by turns; threads are those of each rank")
-    report("- efficiency: images/s of each rank beside those of one alone\n")
+    report("- hybrid: all ranks share the fully-connected layers")
+    report("- efficiency: images/s of each rank, beside the backward pass, by those of one alone\n")
     report(
         "| ranks connected by | ranks | ms without sums | ms, sums beside the backward pass | ms, sums "
-        "after it | images/s | efficiency |"
+        "after it | ms, hybrid | efficiency | efficiency, hybrid |"
     )
-    report("|---|---:|---:|---:|---:|---:|---:|")
-    one = measure([])
-    batch = arguments.batch_size
-    row(report, "", 1, batch, one, one["without"])
+    report("|---|---:|---:|---:|---:|---:|---:|---:|")
+    one = measure([], 1)
+    row(report, "", 1, one, one["without"])
     for ranks in arguments.ranks:
         if ranks > 1:
-            times = measure(["mpiexec", "-n", str(ranks)])
-            row(report, "memory", ranks, batch, times, one["without"])
+            times = measure(["mpiexec", "-n", str(ranks)], ranks)
+            row(report, "memory", ranks, times, one["without"])
     for gigabits in arguments.gigabits:
         with limited_network(gigabits) as command:
-            row(report, f"{gigabits} Gbit/s", 2, batch, measure(command), one["without"])
+            row(report, f"{gigabits} Gbit/s", 2, measure(command, 2), one["without"])
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ takes, at the least,
 
     (n-1)/n * size / bandwidth  +  messages * latency
 
-since each rank must send and receive all but its own part. A ring sends n-1 messages one after the
-other: P. Patarasuk, X. Yuan, *Bandwidth optimal all-reduce algorithms for clusters of workstations*,
-J. Parallel Distrib. Comput. 69 (2009). Halving the array and the distance each time takes log2(n) of
-them: R. Thakur, R. Rabenseifner, W. Gropp, *Optimization of collective communication operations in
-MPICH*, Int. J. High Perform. Comput. Appl. 19 (2005), whose time for the additions is part of the
-bandwidth here.
+since each rank must send and receive all but its own part. What comes to all from one rank is received
+whole, piece by piece as it is passed on. A ring sends n-1 messages one after the other: P. Patarasuk,
+X. Yuan, *Bandwidth optimal all-reduce algorithms for clusters of workstations*, J. Parallel Distrib.
+Comput. 69 (2009). Halving the array and the distance each time takes log2(n) of them: R. Thakur,
+R. Rabenseifner, W. Gropp, *Optimization of collective communication operations in MPICH*, Int. J. High
+Perform. Comput. Appl. 19 (2005), whose time for the additions is part of the bandwidth here.
 
 Ranks of one node are joined by a faster link. There the first half comes first, then each rank does its
 part between the nodes, whose ranks share a network, and the second half ends where the first began.
@@ -82,6 +82,14 @@ class Cluster:
         on_the_link = (inside - 1) / inside * size / self.link + messages(inside) * self.link_latency
         teams = self.per_node / inside  # that a node is part of
         over_the_network = (nodes - 1) / nodes * size * teams / self.network
+        return on_the_link + over_the_network + messages(nodes) * self.latency
+
+    def broadcast(self, size: float, team: Team) -> float:
+        """Seconds in which `size` bytes of a rank of each team come to all of it, or a sum to one."""
+        messages = MESSAGES[self.algorithm]
+        inside, nodes = team.local, team.size // team.local
+        on_the_link = (inside > 1) * size / self.link + messages(inside) * self.link_latency
+        over_the_network = (nodes > 1) * size * (self.per_node / inside) / self.network
         return on_the_link + over_the_network + messages(nodes) * self.latency
 
     def all_reduce(self, size: float, team: Team) -> float:

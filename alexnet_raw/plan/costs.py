@@ -46,7 +46,8 @@ class LayerCost:
         forward, backward: seconds of the passes. update: seconds of the step of its parameters.
         parameters: numbers whose gradients are summed.
         to_fc: numbers of its output, for one image, that fully-connected layers read.
-        after_fc: whether it is fully-connected, or behind such a layer: what the hybrid cuts.
+        after_fc: whether it is fully-connected, or behind such a layer.
+        outputs: numbers of its output, for one image, if it is fully-connected: what the hybrid cuts.
     """
 
     name: str
@@ -56,6 +57,7 @@ class LayerCost:
     parameters: int = 0
     to_fc: int = 0
     after_fc: bool = False
+    outputs: int = 0
 
     def times(self, factor: float) -> LayerCost:
         """The same on a device that needs `factor` times as long."""
@@ -114,6 +116,7 @@ def described(spec: NetSpec) -> list[LayerCost]:
                 parameters=sum(p.size for p in learnt if not p.source),
                 to_fc=prod(shapes[layer.name]) if feeds_fc else 0,
                 after_fc=layer.name in behind,
+                outputs=prod(shapes[layer.name]) if isinstance(layer, Fc) else 0,
             )
         )
     return layers

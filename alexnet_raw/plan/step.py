@@ -4,20 +4,22 @@ Data parallel: each rank has the whole net and a share of the images; gradients 
 (parallel/buckets.py) while the backward pass goes on, and parameters move when their sum has arrived.
 
 Hybrid: A. Krizhevsky, *One weird trick for parallelizing convolutional neural networks*
-(arXiv:1404.5997), whose third scheme this is. Convolutions are data parallel. Of the fully-connected
-layers each rank of a group keeps 1/G of the weights, so that their gradients need no sum within it; the
-activations travel instead. In each of G turns the ranks of a group hand round 1/G of their images'
-activations before each fully-connected layer, compute on as many images as one rank has, and sum the
-gradients of these activations. While a turn is computed the next one's activations travel. Arithmetic
-is what it was; a rank steps 1/G of the weights, and sums 1/G of the gradients with the other groups.
-The softmax's two numbers for each image are left out.
+(arXiv:1404.5997), whose second scheme this is, as parallel/hybrid.py runs it. Convolutions are data
+parallel. Of the fully-connected layers each rank of a group keeps 1/G of the outputs' weights, so that
+their gradients need no sum within it; the activations travel instead. In each of G turns the images of
+one rank go through these layers on all. What comes to them from the layers before, and its gradient
+back, travels while another turn is computed; outputs are gathered before anybody reads them; gradients
+of activations between fully-connected layers are summed while those of the weights, about half of a
+backward pass, are computed. Layers behind that are not fully-connected are computed by all, in each
+turn. Arithmetic of the others is what it was; a rank steps 1/G of their weights, and sums 1/G of the
+gradients with the other groups.
 
 A group of one rank is data parallel, one group of all is the paper's hybrid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from alexnet_raw.parallel.buckets import BYTES
@@ -67,14 +69,16 @@ def step(
     """
     everyone = cluster.everyone(ranks)
     whole = layers if group == 1 else [layer for layer in layers if not layer.after_fc]
-    turns, traffic = [], 0.0
+    turns = []
     if group > 1:
-        cut = [layer for layer in layers if layer.after_fc]
-        work = sum(layer.forward(images) + layer.backward(images) for layer in cut)
-        traffic = _activations(layers, cluster, images * number, group)
-        phase = _pipeline(work, traffic, group) if overlap else work + traffic
-        gradients = sum(layer.parameters for layer in cut) * FLOAT / group
-        update = sum(layer.update for layer in cut) / group
+        behind = [layer for layer in layers if layer.after_fc]
+        parts = [1 / group if layer.outputs else 1 for layer in behind]  # that a rank has of it
+        passes = [layer.forward(images) + layer.backward(images) for layer in behind]
+        work = sum(group * part * seconds for part, seconds in zip(parts, passes, strict=True))
+        phase = _phase(layers, cluster, images, number, group, work, overlap)
+        own = [*zip(parts, behind, strict=True)]
+        gradients = sum(part * layer.parameters for part, layer in own) * FLOAT
+        update = sum(part * layer.update for part, layer in own)
         turns.append(_Turn(phase, gradients, cluster.counterparts(ranks, group), update, True))
     for layer in reversed(whole):
         gradients = layer.parameters * FLOAT
@@ -98,14 +102,28 @@ def best_hybrid(
     return min(steps, key=lambda step: step.seconds, default=None)
 
 
-def _activations(layers: Iterable[LayerCost], cluster: Cluster, size: float, group: int) -> float:
-    """Seconds in which what fully-connected layers read travels, and its gradients travel back.
+def _phase(
+    layers: Sequence[LayerCost],
+    cluster: Cluster,
+    images: int,
+    number: int,
+    group: int,
+    work: float,
+    overlap: bool,
+) -> float:
+    """Seconds of a group's turns in the layers behind; work: those of them that are computation."""
+    team, size = cluster.group(group), images * number
 
-    size: bytes of one number for each image of a rank.
-    """
-    team = cluster.group(group)
-    there = sum(cluster.half(layer.to_fc * size, team) for layer in layers if layer.to_fc)
-    return group * 2 * there
+    def travels(way: Callable[[float, Team], float], numbers: Iterable[int]) -> float:
+        return group * sum(way(n * size, team) for n in numbers if n)
+
+    into = 2 * travels(cluster.broadcast, (lay.to_fc for lay in layers if not lay.after_fc))
+    gathered = travels(cluster.half, (layer.outputs for layer in layers))
+    summed = travels(cluster.all_reduce, (layer.to_fc for layer in layers if layer.after_fc))
+    if not overlap:
+        return work + into + gathered + summed
+    beside = sum(layer.backward(images) / 2 for layer in layers if layer.outputs)
+    return _pipeline(work + gathered + max(0.0, summed - beside), into, group)
 
 
 def _pipeline(work: float, traffic: float, turns: int) -> float:
