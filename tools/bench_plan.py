@@ -4,9 +4,10 @@
 
 Measured first, in one process: what each layer takes; by two ranks: sums of several sizes, of which
 a line gives the bandwidth and latency. The rest is the model's. Then steps are measured as in
-tools/bench_ranks.py, with a batch for all ranks (strong) and one for each (weak), by turns. Ranks have
-`--threads` each; where together they have more than the machine has cores, the model is told that all
-computation takes as much longer.
+tools/bench_ranks.py, data parallel and hybrid (all ranks share the fully-connected layers), with a
+batch for all ranks (strong) and one for each (weak), by turns. Ranks have `--threads` each; where
+together they have more than the machine has cores, the model is told that all computation takes as
+much longer.
 """
 
 from __future__ import annotations
@@ -73,24 +74,29 @@ def fitted(seconds: Sequence[float]) -> Cluster:
 
 
 class Round:
-    """A step beside the model's, and what sums take of it, in seconds."""
+    """A step beside the model's, in seconds, and if it is data parallel what sums take of it."""
 
     def __init__(
         self,
         layers: Sequence[LayerCost],
         pair: Cluster,
         ranks: int,
+        group: int,
         images: int,
         slowdown: float,
         seconds: dict[str, float],
     ):
         """images: of a rank. slowdown: of all that cores do, and they also add what is summed."""
-        self.measured = seconds.get("beside", seconds["without"])
-        self.sums = self.measured - seconds["without"]
         slower = [layer.times(slowdown) for layer in layers]
         network = Cluster(pair.network / slowdown, pair.latency * slowdown)
-        model = step(slower, network, ranks, images, overlap=False)
-        self.predicted, self.predicted_sums = model.seconds, model.exposed
+        model = step(slower, network, ranks, images, group, overlap=False)
+        self.predicted = model.seconds
+        self.sums: tuple[float, float] | None = None
+        if group > 1:
+            self.measured = seconds["hybrid"]
+        else:
+            self.measured = seconds.get("beside", seconds["without"])
+            self.sums = self.measured - seconds["without"], model.exposed
 
 
 def main() -> None:
@@ -119,7 +125,10 @@ def main() -> None:
         for ranks in arguments.ranks:
             for images in sorted({batch, batch * ranks}):
                 size = ["--net", net, "--batch-size", str(images), "--threads", str(threads)]
-                runs[ranks, images].append(run(ranks, STEPS, *size))
+                seconds = run(ranks, STEPS, *size)
+                if ranks > 1:
+                    seconds |= run(ranks, STEPS, *size, "--team", str(ranks))
+                runs[ranks, images].append(seconds)
     report(f"- medians of {arguments.rounds} rounds, in each of which all was measured, by turns")
     one = statistics.median(step_on_one(layers, batch) for layers in models)
     bandwidth = statistics.median(pair.network for pair in pairs)
@@ -136,12 +145,13 @@ def main() -> None:
     names = ["scaling", "ranks", "images", "ms measured", "ms predicted", "error", "from", "to"]
     names += ["ms of it in sums, measured", "predicted"]
     report("| " + " | ".join(names) + " |\n|---|" + "---:|" * (len(names) - 1))
-    for kind in ("strong", "weak"):
-        for ranks in arguments.ranks:
-            images = batch if kind == "strong" else batch * ranks
+    for kind in ("strong", "strong, hybrid", "weak", "weak, hybrid"):
+        for ranks in arguments.ranks[1 if "hybrid" in kind else 0 :]:
+            images = batch if kind.startswith("strong") else batch * ranks
             slowdown = max(1.0, ranks * threads / cores)
+            group = ranks if "hybrid" in kind else 1
             rounds = [
-                Round(layers, pair, ranks, -(-images // ranks), slowdown, seconds)
+                Round(layers, pair, ranks, group, -(-images // ranks), slowdown, seconds)
                 for layers, pair, seconds in zip(models, pairs, runs[ranks, images], strict=True)
             ]
             report(f"| {kind} | {ranks} | {images} | " + " | ".join(cells(rounds)) + " |")
@@ -154,8 +164,8 @@ def cells(rounds: Sequence[Round]) -> Iterator[str]:
         yield f"{statistics.median(getattr(one, name) for one in rounds) * 1e3:,.0f}"
     for error in (statistics.median(errors), min(errors), max(errors)):
         yield f"{error:+.0%}"
-    for name in ("sums", "predicted_sums"):
-        yield f"{statistics.median(getattr(one, name) for one in rounds) * 1e3:,.0f}"
+    for sums in zip(*(one.sums or (None, None) for one in rounds), strict=True):
+        yield f"{statistics.median(sums) * 1e3:,.0f}" if None not in sums else ""
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ DESCRIPTION = """\
 Tells, before a cluster is paid for, how long a training step would take on N ranks (GPUs) of it: data
 parallel (each rank has the whole net and a share of the images; gradients are summed while the backward
 pass goes on) and hybrid (fully-connected layers are cut over groups of ranks, and activations travel
-instead). docs/parallel.md, "How far it scales", has the formulas.
+instead: train --hybrid). docs/parallel.md, "How far it scales", has the formulas.
 
 What a layer costs one rank is measured here, for a few seconds; or read from a file that was written
 where such a device is; or follows from images per second. All else is computed from the cluster's
