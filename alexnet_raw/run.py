@@ -232,9 +232,8 @@ class Run:
         self._saved_at = time.monotonic()
 
     def save_is_due(self) -> bool:
-        """Whether the last checkpoint is so old that one within the epoch is wanted."""
-        due = time.monotonic() - self._saved_at >= 60 * self.settings.save_minutes
-        return self.ranks.first(lambda: due)
+        """Whether the last checkpoint is so old that one within the epoch is wanted: rank 0 decides."""
+        return time.monotonic() - self._saved_at >= 60 * self.settings.save_minutes
 
     def whole_model(self) -> Model:
         """The model for evaluation: itself, or one with all that other ranks have too. All call it."""

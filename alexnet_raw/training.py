@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -99,31 +99,42 @@ def _train_epoch(run: Run, interrupts: Interrupts, metrics: Metrics | NoMetrics)
             if warning := run.guessing and metrics.stuck(trained.step, run.guessing):
                 tqdm.write(f"warning: {warning}", file=sys.stderr)
 
+    signal = 0
     with _bar(run, "train", run.train_loader, run.score.pictures) as bar, closing(batches):
-        while not (signal := interrupts.asked()):
+        while True:
             began = time.perf_counter()
             batch = next(batches, None)
-            run.stall += time.perf_counter() - began
+            waited = time.perf_counter() - began
+            run.stall, run.seconds = run.stall + waited, run.seconds + waited
             if batch is None:
+                break
+            # All that ranks need to know of each other before a step.
+            told = run.ranks.gather((interrupts.came, len(batch), run.save_is_due()))
+            signals, counts, saves = zip(*told, strict=True)
+            if signal := max(signals):
+                break
+            if saves[0] and run.batch:
                 take_in(0)
-                run.seconds += time.perf_counter() - began
-                run.batch = len(run.train_loader)  # broken pictures may have left batches out
-                return 0
-            score = train_batch(run, batch)
+                run.save()
+            began = time.perf_counter()
+            score = train_batch(run, batch, counts)
             position = {"epoch": run.epoch + 1, "batch": run.batch, "rate": run.rate}
             due.append(_Trained(run.step, position, score))
-            save = run.save_is_due()
-            take_in(0 if save else late)
+            take_in(late)
             run.seconds += time.perf_counter() - began
-            if save:
-                run.save()
             if run.score.pictures:
                 bar.set_postfix_str(
                     f"loss {run.score.loss:.3f}, error {run.score.top1:.1%}, "
                     f"stall {run.stall / run.seconds:.0%}",
                     refresh=False,
                 )
+        began = time.perf_counter()
         take_in(0)
+        run.seconds += time.perf_counter() - began
+    if not signal:
+        run.batch = len(run.train_loader)  # broken pictures may have left batches out
+        if run.ranks.first(run.save_is_due):
+            run.save()
     return signal
 
 
@@ -136,16 +147,19 @@ class _Trained:
     score: Callable[[], Score]
 
 
-def train_batch(run: Run, batch: data.Batch) -> Callable[[], Score]:
+def train_batch(
+    run: Run, batch: data.Batch, counts: Sequence[int] | None = None
+) -> Callable[[], Score]:
     """One step of gradient descent; returns what tells what the net made of the batch before it.
 
-    Where several ranks train, the batch is this one's share, and the score that of all their pictures.
+    Where several ranks train, the batch is this one's share, counts are the pictures of each, without
+    those that cannot be read, and the score is that of all pictures.
     To tell waits for the device and all ranks, and raises TrainingError where the loss is no longer a
     number.
     """
     run.batch = batch.number
     run.model.net.rate_scale = run.rate_scale
-    own = _own_step(run, batch)
+    own = _own_step(run, batch, counts or [len(batch)])
     check = partial(_check_finite, run, run.epoch, run.batch, run.rate)
     run.batch += 1
 
@@ -160,10 +174,9 @@ def train_batch(run: Run, batch: data.Batch) -> Callable[[], Score]:
     return score
 
 
-def _own_step(run: Run, batch: data.Batch) -> Callable[[], Score]:
+def _own_step(run: Run, batch: data.Batch, counts: Sequence[int]) -> Callable[[], Score]:
     """This rank's part of a step; returns what tells what the net made of its pictures before it."""
     net = run.model.net
-    counts = run.ranks.gather(len(batch))  # without pictures that cannot be read
     if not any(counts):
         return Score
     main = net.spec[net.spec.main_cost]

@@ -62,8 +62,8 @@ def main() -> int:
         step, who, how = stop.split(",")
         train_batch = training.train_batch
 
-        def train_batch_and_stop(run, batch):
-            score = train_batch(run, batch)
+        def train_batch_and_stop(run, batch, counts):
+            score = train_batch(run, batch, counts)
             if (run.step, rank) == (int(step), int(who)):
                 time.sleep(1000) if how == "sleep" else os.kill(os.getpid(), signal.Signals[how])
             return score

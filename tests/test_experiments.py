@@ -327,11 +327,11 @@ def test_an_experiment_goes_on_in_the_first_epoch_of_a_run(tiny, tmp_path, monke
     whole = runner(tiny, tmp_path / "whole").run([], [1])
     train_batch, calls = training.train_batch, []
 
-    def stop_at_the_third(run, batch):
+    def stop_at_the_third(run, batch, *counts):
         calls.append(batch.number)
         if len(calls) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return train_batch(run, batch)
+        return train_batch(run, batch, *counts)
 
     monkeypatch.setattr(training, "train_batch", stop_at_the_third)
     half = runner(tiny, tmp_path / "half")

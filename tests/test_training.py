@@ -99,8 +99,8 @@ def interrupt(run: Run, stop: int, number: int, monkeypatch) -> None:
     """Trains until a real signal after batch ``stop`` of the run."""
     train_batch = training.train_batch
 
-    def train_batch_and_kill(run, batch):
-        score = train_batch(run, batch)
+    def train_batch_and_kill(run, batch, *counts):
+        score = train_batch(run, batch, *counts)
         if run.step == stop:
             os.kill(os.getpid(), number)
         return score
