@@ -87,6 +87,21 @@ def branches() -> NetSpec:
     return net.spec()
 
 
+def uncut_first() -> NetSpec:
+    """One output cannot be shared, so neither is the layer that reads the same map, whose gradient all
+    members have whole."""
+    net = NetText()
+    net.weights("conv1", "data", "type=conv channels=3 filters=5 filterSize=3 initW=0.2 neuron=relu")
+    fc(net, "one", "conv1", 1)
+    fc(net, "fc2", "conv1", 9, "neuron=relu gpu=1")
+    fc(net, "fc3", "fc2", CLASSES)
+    fc(net, "fc4", "one", CLASSES)
+    net.add("sum", "fc3,fc4", "type=eltsum coeffs=1,1")
+    net.add("probs", "sum", "type=softmax")
+    net.add("logprob", "labels,probs", "type=cost.logreg", "coeff=1 topk=2")
+    return net.spec()
+
+
 def targets() -> NetSpec:
     """A cost that is given targets, which come from the other ranks like labels."""
     net = NetText()
@@ -104,6 +119,7 @@ def nets() -> Iterator[tuple[str, NetSpec, float]]:
     yield "towers in bfloat16", towers(), 1e-2
     yield "perceptron", perceptron(), 1e-5
     yield "branches", branches(), 1e-5
+    yield "uncut first", uncut_first(), 1e-5
     yield "targets", targets(), 1e-5
     for seed in range(8):
         yield f"random net {seed}", random_net(np.random.default_rng(seed)), 1e-5
