@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from alexnet_raw import checkpoint, data, layer_file, ops
 from alexnet_raw.checkpoint import Checkpoint, CheckpointError
+from alexnet_raw.cut_network import CutNetwork
 from alexnet_raw.device import Array, Device
 from alexnet_raw.net_spec import NetSpec
 from alexnet_raw.network import Network
@@ -62,15 +64,9 @@ class Model:
 
         hybrid: cuts it over a team of ranks.
         """
-        net = Network(
-            spec,
-            devices,
-            batch_size,
-            seed,
-            input_shape=input_shape(spec),
-            initialise=initialise,
-            hybrid=hybrid,
-        )
+        make = partial(CutNetwork, hybrid) if hybrid else Network
+        shape = input_shape(spec)
+        net = make(spec, devices, batch_size, seed, input_shape=shape, initialise=initialise)
         return cls(net, classes, statistics, content_size)
 
     @classmethod

@@ -25,16 +25,14 @@ from alexnet_raw.device import BF16, Array, Device, precision_of
 from alexnet_raw.device_numbers import DeviceNumbers
 from alexnet_raw.exchange import Delivery, Find, Returns, half_slots
 from alexnet_raw.layers import Layer, Shape, Site
-from alexnet_raw.layers.base import flat
 from alexnet_raw.layers.cost import MultiSoftmax
-from alexnet_raw.layers.cut_fc import CutFc
 from alexnet_raw.layers.data import Data
 from alexnet_raw.memory import Memory, Slot
 from alexnet_raw.net_spec import NetSpec
 from alexnet_raw.optimizer import Optimizer
 from alexnet_raw.parallel import ALONE, Ranks
 from alexnet_raw.parallel.buckets import Buckets
-from alexnet_raw.parallel.hybrid import Arrival, Hybrid, Member, TeamReturns
+from alexnet_raw.parallel.hybrid import Arrival
 from alexnet_raw.parameters import Parameter, ParameterSpec
 from alexnet_raw.recording import Recordings
 
@@ -63,11 +61,9 @@ class Network:
         classes: resize the last fc layer to so many outputs (told in `spec.notes`).
         input_gradient: let `backward` compute the gradient of the pictures too.
         initialise: False leaves all parameters 0, for a state that will be loaded.
-        hybrid: cuts the fully-connected layers over a team of ranks. Such a net is for `train_step`.
 
     Attributes:
         parameters: name such as "conv1a.weights0" -> Parameter, in layer order.
-        whole_spec: the net's; `spec` has what this rank has of it, where the net is cut over ranks.
         input_device: where `forward` wants pictures and labels.
         wants_gradient: names of the layers whose outputs get a gradient in `backward`.
         rate_scale: multiplies every learning rate (plateaus, `--lr`, `--scale-lr`); 1 to begin with.
@@ -86,15 +82,10 @@ class Network:
         classes: int | None = None,
         input_gradient: bool = False,
         initialise: bool = True,
-        hybrid: Hybrid | None = None,
     ):
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, but must be at least 1")
         self.spec = spec if classes is None else spec.with_classes(classes)
-        self._hybrid = hybrid
-        self.whole_spec = self.spec
-        if hybrid:
-            self.spec = hybrid.cut(self.spec)
         self.devices, self.batch_size, self.seed = devices, batch_size, seed
         self.shapes = self.spec.shapes(input_shape)
         self.rate_scale, self.is_concurrent = 1.0, True
@@ -129,9 +120,7 @@ class Network:
             for layer in self.spec
         }
         self.wants_gradient = self.spec.wants_gradient(input_gradient)
-        self._fused = self.spec.fused(self.places)  # what runs
-        if hybrid:
-            self._fused = self._fused.with_fc_last()
+        self._fused = self._as_it_runs(self.spec.fused(self.places))
         self._readers = {layer.name: self._fused.readers(layer.name) for layer in self._fused}
         self._turns = plan_backward(self._fused, self._outputs, self.wants_gradient)
         used = [turn.slots for turn in self._turns]
@@ -139,7 +128,7 @@ class Network:
             used.append([self._picture_gradient])  # `input_gradient` reads it after the last turn
         self._memory = Memory(batch_size, used)
         self._sites: dict[int, list[Site]] = {}
-        self._now: _Pass | None = None
+        self._now: Pass | None = None
         self._optimizer = Optimizer()
         used = list(dict.fromkeys(self.places.values()))
         self._steps = {device: DeviceNumbers(device, (1,), np.int32) for device in used}
@@ -153,8 +142,10 @@ class Network:
         self.recordings = Recordings(used, refusal)
         self._ranks, self._buckets = ALONE, None
         self._sites_for(batch_size)
-        if hybrid:
-            hybrid.plan(self._fused, self._turns, self.places)
+
+    def _as_it_runs(self, spec: NetSpec) -> NetSpec:
+        """The layers, of which some are fused, in the order in which they run."""
+        return spec
 
     # ---- a pass over the layers
 
@@ -175,10 +166,6 @@ class Network:
         share: (first, batch) where the images are those from `first` on of a batch of so many, of which
         other ranks have the others: masks and gradients are those of this part.
         """
-        if self._hybrid:
-            raise RuntimeError(
-                "a net that is cut over ranks is for train_step: load its state in another"
-            )
         self._check_batch(images, labels)
         if train:
             self._set_step(step)
@@ -198,9 +185,9 @@ class Network:
         if labels is not None and len(labels.shape) == 2:
             self._check_targets(labels.shape[0])
 
-    def _begin(self, images: Array, labels: Array | None, train: bool) -> _Pass:
+    def _begin(self, images: Array, labels: Array | None, train: bool) -> Pass:
         """A pass over a batch, whose layers have yet to compute."""
-        now = _Pass(self._sites_for(images.shape[-1]), train, labels is not None)
+        now = Pass(self._sites_for(images.shape[-1]), train, labels is not None)
         now.idle = self._fused.without_labels() if labels is None else set()
         for layer in self.spec:
             if isinstance(layer, Data):
@@ -226,8 +213,6 @@ class Network:
                 for i in inputs:
                     site.input(i)
             layer.forward(site)
-            if isinstance(layer, CutFc):
-                now.arrivals[layer.name, site.device] = self._hybrid.gather(layer, flat(site.out))
             self._send(layer.name)
         for delivery in now.arrivals.values():
             delivery.release()
@@ -281,7 +266,7 @@ class Network:
             parameter.is_begun = False
         yield from self._take(self._turns, Returns(self._find(now)))
 
-    def _find(self, now: _Pass) -> Find:
+    def _find(self, now: Pass) -> Find:
         return partial(self._memory.array, images=now.sites[0].images)
 
     def _take(self, turns: Iterable[Turn], returns: Returns) -> Iterator[set[Parameter]]:
@@ -320,14 +305,15 @@ class Network:
 
         Before the first step. Steps with sums in them are not recorded.
         """
-        turns, self._ranks = [], ranks
-        for turn in self._turns:
-            name = turn.layer.name
-            summed_over = self._hybrid.summed_over(name) if self._hybrid else ranks
-            turns.append((self._finished[name], summed_over))
-        self._buckets = Buckets(turns)
+        self._ranks = ranks
+        names = [turn.layer.name for turn in self._turns]
+        self._buckets = Buckets([(self._finished[name], self._summed_over(name)) for name in names])
         self.recordings.refusal = f"{ranks.size} ranks sum their gradients"
         self.is_concurrent = False  # a sum begins where the host has come to
+
+    def _summed_over(self, layer: str) -> Ranks:
+        """Who sum the gradients of a layer's parameters."""
+        return self._ranks
 
     def train_step(
         self,
@@ -347,11 +333,6 @@ class Network:
         """
         self._set_step(step)
         moving = self._optimizer.set_rates(self._learning.values(), progress, self.rate_scale)
-        if self._hybrid:
-            self._optimizer.begin(moving)
-            results: list[Any] = []
-            self._learn(self._hybrid_turns(images, labels, step, counts, read, results))
-            return next(iter(results), None)
         self._step(images, labels, step, moving, counts)
         return read() if images else None
 
@@ -366,7 +347,7 @@ class Network:
     ) -> None:
         share = (sum(counts[: self._ranks.rank]), sum(counts)) if counts else None
 
-        def work() -> _Pass | None:
+        def work() -> Pass | None:
             self._optimizer.begin(moving)
             if images:
                 self.forward(images, labels, train=True, step=step, share=share)
@@ -382,82 +363,6 @@ class Network:
             for parameter in self._finished[turn.layer.name]:
                 parameter.gradient.fill(0)
             yield self._finished[turn.layer.name]
-
-    def _hybrid_turns(
-        self,
-        images: Array | None,
-        labels: Array,
-        step: int,
-        counts: Sequence[int],
-        read: Callable[[], Any],
-        results: list[Any],
-    ) -> Iterator[set[Parameter]]:
-        """The passes of a net that is cut over a team: see parallel/hybrid.py. Yields as `_backward`,
-        once gradients of all members' images are in them. results gets what read() gives."""
-        hybrid, own, own_returns = self._hybrid, None, None
-        members, behind = hybrid.members(counts), hybrid.behind
-        for parameter in self.parameters.values():
-            parameter.is_begun = False
-        if images:
-            self._check_batch(images, labels)
-            share = next(m.share for m in members if m.rank == hybrid.team.rank)
-            own = self._now = self._begin(images, labels, train=True)
-            self._compute((s for s in own.sites if s.layer.name not in behind), step, share)
-        if not members:
-            yield from self._no_gradients(hybrid.turns)
-        sums: list[Arrival] = []
-        coming = self._hand_round(members, 0, own, labels)
-        for i, member in enumerate(members):
-            entries, coming = coming, self._hand_round(members, i + 1, own, labels)
-            is_own = member.rank == hybrid.team.rank
-            now = (
-                own if is_own else _Pass(self._sites_for(member.images), True, True, "of another rank")
-            )
-            self._now = now
-            for name, (array, arrival) in entries.items():
-                now.outputs[name, self.places[name]] = array
-                now.arrivals[name, self.places[name]] = arrival
-            self._compute((s for s in now.sites if s.layer.name in behind), step, member.share)
-            if is_own:
-                results.append(read())
-            for arrival in sums:  # the last member's gradients lie where this one's come
-                arrival.receive()
-            returns = TeamReturns(hybrid, member, self._find(now))
-            for finished in self._take(hybrid.turns, returns):
-                if member is members[-1]:
-                    yield finished
-            sums = returns.finish()
-            own_returns = returns if is_own else own_returns
-        for arrival in sums:
-            arrival.receive()
-        if own is None:
-            yield from self._no_gradients(hybrid.first_turns)
-            return
-        self._now = own
-        own_returns.restore()
-        yield from self._take(hybrid.first_turns, own_returns)
-
-    def _hand_round(
-        self, members: Sequence[Member], i: int, own: _Pass | None, labels: Array
-    ) -> dict[str, tuple[Array, Arrival]]:
-        """What the layers behind read of a member's images, on its way from there to all the team."""
-        coming = {}
-        for name in self._hybrid.entries if i < len(members) else ():
-            place, member = self.places[name], members[i]
-            if member.rank == self._hybrid.team.rank:
-                array = own.outputs[name, place]
-            else:
-                slot = self._outputs[name]._replace(name=("of another rank", name, i % 2))
-                if self._is_labels(name):
-                    slot = slot._replace(shape=labels.shape[:-1], dtype=labels.dtype)
-                array = self._memory.array(slot, member.images)
-            collectives = self._hybrid.collectives(name)
-            coming[name] = array, Arrival(collectives, collectives.broadcast(member.rank, array))
-        return coming
-
-    def _is_labels(self, name: str) -> bool:
-        layer = self._layers[name]
-        return isinstance(layer, Data) and layer.is_labels
 
     def _learn(self, turns: Iterator[set[Parameter]]) -> None:
         """Moves the parameters while their gradients are made, turn by turn."""
@@ -541,15 +446,9 @@ class Network:
     def state(self) -> dict[str, np.ndarray]:
         """Copies of all values and velocities: name and name + ".velocity".
 
-        Which channels randSparse layers see is not among them where it follows from the seed. Of a net
-        that is cut over a team all of it must call this, and gets the whole state.
+        Which channels randSparse layers see is not among them where it follows from the seed.
         """
-        state = {name: array.numpy() for name, array in self._state().items()}
-        for name, parameter in self.parameters.items():
-            if parameter.part is not None:
-                for key in (name, f"{name}.velocity"):
-                    state[key] = np.concatenate(self._hybrid.team.gather(state[key]), axis=-1)
-        return state
+        return {name: array.numpy() for name, array in self._state().items()}
 
     def _state(self, velocities: bool = True) -> dict[str, Array]:
         arrays = {name: p.value for name, p in self.parameters.items()}
@@ -598,7 +497,7 @@ class Network:
     def _fetch(self, name: str, reader: Layer) -> Array:
         """The output of layer `name` as `reader` reads it: exchanged, at most once in a pass.
 
-        If it is, it is there once that which is in `_Pass.arrivals` is received.
+        If it is, it is there once that which is in `Pass.arrivals` is received.
         """
         now, key = self._now, self._as_read(name, reader)
         if key not in now.outputs:
@@ -623,7 +522,7 @@ class Network:
         return array
 
     def _as_read(self, name: str, reader: Layer) -> tuple[str, Device]:
-        """What of `_Pass.outputs` is the output of layer `name` for a layer that may be elsewhere.
+        """What of `Pass.outputs` is the output of layer `name` for a layer that may be elsewhere.
 
         In half precision it goes to another gpu=, be that on the same device or not.
         """
@@ -659,7 +558,7 @@ class Network:
             step_on_device=self._steps[device].array,
         )
 
-    def _last(self) -> _Pass:
+    def _last(self) -> Pass:
         if self._now is None:
             raise RuntimeError("there is no result before the first forward")
         return self._now
@@ -704,7 +603,7 @@ class Network:
 
 
 @dataclass
-class _Pass:
+class Pass:
     """What belongs to the last forward and backward."""
 
     sites: list[Site]

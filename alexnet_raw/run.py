@@ -18,6 +18,7 @@ import numpy as np
 
 from alexnet_raw import atomic, checkpoint, class_names, data, info, net_data, run_report, transfer
 from alexnet_raw.checkpoint import Checkpoint, CheckpointError
+from alexnet_raw.cut_network import CutNetwork
 from alexnet_raw.device import Device, set_precision
 from alexnet_raw.evaluation import Score
 from alexnet_raw.layers.cost import LogLoss
@@ -238,7 +239,7 @@ class Run:
     def whole_model(self) -> Model:
         """The model for evaluation: itself, or one with all that other ranks have too. All call it."""
         net = self.model.net
-        if all(parameter.part is None for parameter in net.parameters.values()):
+        if not isinstance(net, CutNetwork):
             return self.model
         if self._whole is None:
             settings, statistics = self.settings, self.model.statistics

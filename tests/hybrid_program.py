@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from alexnet_raw import parallel
+from alexnet_raw.cut_network import CutNetwork
 from alexnet_raw.device import parse_devices
 from alexnet_raw.net_spec import NetSpec
 from alexnet_raw.network import Network
@@ -130,7 +131,7 @@ def check(name: str, spec: NetSpec, tolerance: float, devices: str, ranks: paral
     for device in found:
         device.precision = "bf16" if "bfloat16" in name else "fp32"
     whole = Network(spec, found, 16, seed=3, input_shape=shape)
-    shared = Network(spec, found, 4, seed=3, input_shape=shape, hybrid=Hybrid(ranks, team))
+    shared = CutNetwork(Hybrid(ranks, team), spec, found, 4, seed=3, input_shape=shape)
     shared.sum_over(ranks)
     device, rng = shared.input_device, np.random.default_rng(5)
     classes = shared.shapes[spec.outlet][0]

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from alexnet_raw.cut_network import CutNetwork
 from alexnet_raw.device import parse_devices
 from alexnet_raw.layers.cut_fc import CutFc
 from alexnet_raw.network import Network
@@ -52,14 +53,9 @@ class Team(Others):
 
 def test_what_a_rank_has():
     """The third of the outputs, and all of the layers that are not cut."""
-    net = Network(
-        hybrid_program.towers(),
-        parse_devices("cpu"),
-        4,
-        input_shape=(3, 9, 9),
-        hybrid=Hybrid(Team(4, 6), 3),
-    )
-    whole = Network(hybrid_program.towers(), parse_devices("cpu"), 4, input_shape=(3, 9, 9))
+    spec, cpu, shape = hybrid_program.towers(), parse_devices("cpu"), (3, 9, 9)
+    net = CutNetwork(Hybrid(Team(4, 6), 3), spec, cpu, 4, input_shape=shape)
+    whole = Network(spec, cpu, 4, input_shape=shape)
     assert {layer.name for layer in net.spec if isinstance(layer, CutFc)} == {
         *("fc2a", "fc2b", "fc3a", "fc3b", "fc4")
     }
@@ -68,7 +64,7 @@ def test_what_a_rank_has():
         outputs = value.shape[-1]
         own = slice(outputs // 3, outputs * 2 // 3) if name.startswith("fc") else slice(None)
         np.testing.assert_array_equal(parameter.value.numpy(), value[..., own])
-    with pytest.raises(RuntimeError, match="is for train_step: load its state in another"):
+    with pytest.raises(RuntimeError, match="is for train_step: load its state in a whole"):
         net.forward(net.input_device.zeros((3, 9, 9, 2)), None, train=False)
 
 

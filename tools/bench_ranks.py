@@ -18,12 +18,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from benchmarking import Report, about, numbers, parser
 from limited_network import limited_network
 
 from alexnet_raw import layer_file, parallel
+from alexnet_raw.cut_network import CutNetwork
 from alexnet_raw.device import Device
 from alexnet_raw.network import Network
 from alexnet_raw.parallel.buckets import Buckets
@@ -51,8 +53,9 @@ def be_a_rank(arguments: argparse.Namespace) -> None:
     spec = layer_file.load_packaged(arguments.net)
     own = ranks.share(arguments.batch_size)
     count = own.stop - own.start
-    hybrid = Hybrid(ranks, arguments.team) if arguments.team > 1 else None
-    net = Network(spec, [device], count, seed=1, hybrid=hybrid)
+    is_hybrid = arguments.team > 1
+    make = partial(CutNetwork, Hybrid(ranks, arguments.team)) if is_hybrid else Network
+    net = make(spec, [device], count, seed=1)
     rng = np.random.default_rng(ranks.rank)
     shape = (*net.shapes[spec.pictures.name], count)
     images = device.upload(rng.standard_normal(shape, np.float32))
@@ -61,7 +64,7 @@ def be_a_rank(arguments: argparse.Namespace) -> None:
     if ranks.size > 1:
         net.sum_over(ranks)
         counts = ranks.gather(count)
-    if hybrid:
+    if is_hybrid:
         sums = {"hybrid": net._buckets}
     elif ranks.size > 1:
         sums |= {"beside": net._buckets, "after": After(net._buckets)}
