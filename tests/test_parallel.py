@@ -249,9 +249,9 @@ def test_nccl_is_missing(gpus, monkeypatch):
 @pytest.mark.parametrize(
     ("facts", "changed", "message"),
     [
-        ({"pictures": 6}, {}, r"rank 1 differs from rank 0 in pictures \(6, not 5\)"),
-        ({"pictures": 5}, {"w": np.array([0, 1, 2, 4.0])}, "rank 1 differs from rank 0 in w:"),
-        ({"pictures": 5}, {"x": np.zeros(3)}, r"rank 1 differs from rank 0 in x \("),
+        ({"pictures": 6}, {}, r"rank 1 on HOST differs from rank 0 in pictures \(6, not 5\)"),
+        ({"pictures": 5}, {"w": np.array([0, 1, 2, 4.0])}, "rank 1 on HOST differs from rank 0 in w:"),
+        ({"pictures": 5}, {"x": np.zeros(3)}, r"rank 1 on HOST differs from rank 0 in x \("),
     ],
 )
 def test_check_same(facts, changed, message):
@@ -265,7 +265,7 @@ def test_check_same(facts, changed, message):
 
     other = Listener()
     checks.check_same(other, facts, {**arrays, **changed})
-    with pytest.raises(RanksError, match=message):
+    with pytest.raises(RanksError, match=message.replace("HOST", socket.gethostname())):
         checks.check_same(Others(heard=[other.heard]), {"pictures": 5}, arrays)
 
 
