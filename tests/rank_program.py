@@ -10,7 +10,7 @@ The environment lets something happen:
     RANK_FULL=STEP,RANK,HOW  after that step that rank's disk is full: HOW is a number of bytes, more
                              than which no file of it can have, or a folder whose disk is filled
     RANK_NO_DISK=RANK,...    those ranks cannot write a single byte to a file, from the first on
-    RANK_VERSION=RANK        that rank is of another version
+    RANK_VERSION=RANK        that rank is of another version; RANK,code: of this one, but not the same
     RANK_CHANGE=RANK         that rank's first weights are others than those of the others
     RANK_LAUNCHER=unknown    whoever started the ranks is not known: --mpi
     RANK_FAIL=RANK           that rank, or all, cannot use its devices; RANK,bug: it meets a bug there
@@ -97,8 +97,12 @@ def main() -> int:
                 raise
 
         run.check_same = check_and_tell
-    if happens.get("RANK_VERSION") == str(rank):
-        checks.version = lambda: f"{info.version()}.another"
+    who, _, same_version = happens.get("RANK_VERSION", "").partition(",")
+    if who == str(rank):
+        if same_version:
+            checks.code = lambda: 7
+        else:
+            checks.version = lambda: f"{info.version()}.another"
     if happens.get("RANK_CHANGE") == str(rank):
         sum_over = Network.sum_over
 

@@ -354,10 +354,13 @@ def test_ranks_that_differ(settings, tmp_path):
     assert done.stopped_after() < 3
 
 
-def test_a_rank_of_another_version(settings, tmp_path):
-    done = start(3, "train", *settings, "--output", tmp_path, RANK_VERSION="2")
+@pytest.mark.parametrize(
+    ("which", "message"), [("2", "alexnet-raw ("), ("2,code", "the code of alexnet-raw (7, not ")]
+)
+def test_a_rank_of_another_build(settings, tmp_path, which, message):
+    done = start(3, "train", *settings, "--output", tmp_path, RANK_VERSION=which)
     assert done.returncode == 2
-    assert f"rank 2 on {HOST} differs from rank 0 in alexnet-raw (" in done.stderr
+    assert f"rank 2 on {HOST} differs from rank 0 in {message}" in done.stderr
     assert done.stderr.count("alexnet-raw train:") == 1
     assert done.stopped_after() < 3
 
