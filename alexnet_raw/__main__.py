@@ -9,6 +9,9 @@ def main() -> int:
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:  # Ctrl-C while modules load: leaves without a traceback from one of them
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from alexnet_raw.parallel import guard
+
+    guard.begin()
     from alexnet_raw import cli
 
     if interruptible:

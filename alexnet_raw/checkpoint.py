@@ -55,11 +55,15 @@ def save(path: str | Path, checkpoint: Checkpoint) -> None:
             save_file(tensors, temporary, metadata=header)
             temporary.chmod(mode)
     except (OSError, SafetensorError) as error:
-        kept = "; the checkpoint saved before it is untouched" if path.exists() else ""
+        remedy = ". Free some space there, or choose another folder with --output"
+        if path.exists():
+            remedy = (
+                "; the checkpoint saved before it is untouched. Free some space there, or copy the "
+                "folder to another disk, and go on with --resume"
+            )
         megabytes = sum(a.nbytes for a in tensors.values()) / 1e6
         raise CheckpointError(
-            f"cannot write checkpoint {path} ({megabytes:,.0f} MB): {error}{kept}. "
-            "Free some space there, or choose another folder with --output"
+            f"cannot write checkpoint {path} ({megabytes:,.0f} MB): {error}{remedy}"
         ) from error
 
 

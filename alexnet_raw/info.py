@@ -7,7 +7,9 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import zlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +23,15 @@ Line = tuple[str, str]  # a label and what there is to say
 def version() -> str:
     """The version of the installed package."""
     return _version("alexnet-raw") or "(not installed: run from its folder)"
+
+
+@cache
+def code() -> int:
+    """A checksum of the package's Python files: there may be several of one version."""
+    folder, found = Path(__file__).parent, 0
+    for file in sorted(folder.rglob("*.py")):
+        found = zlib.crc32(f"{file.relative_to(folder)}".encode() + file.read_bytes(), found)
+    return found
 
 
 def versions() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from alexnet_raw.evaluation import Score
 
 Record = dict[str, Any]
 BATCHES = 100  # of training, in a record of batches.jsonl
+SECONDS = 60  # after which TensorBoard sees them
 WATCHED = 5000  # steps, in which the loss of a net that learns has long fallen
 
 
@@ -28,14 +30,13 @@ class Metrics:
     """
 
     def __init__(self, folder: Path, step: int, tensorboard: bool):
-        self._folder = folder
+        self._folder, self._path = folder, folder / "batches.jsonl"
         self._score = Score()
         self._losses: deque[float] = deque(maxlen=10)  # of the last records
-        path = folder / "batches.jsonl"
-        kept = _records_before(path, step)
-        atomic.write_text(path, "".join(kept))
-        self._batches = path.open("a")
-        self._writer = _summary_writer(folder / "tensorboard", step) if tensorboard else None
+        kept = _records_before(self._path, step)
+        atomic.write_text(self._path, "".join(kept))
+        self._batches = self._path.open("a")
+        self._events = Events(folder / "tensorboard", step) if tensorboard else None
 
     def batch(self, step: int, position: Record, score: Score) -> None:
         """Takes in a batch that was trained on; step counts from 1."""
@@ -44,12 +45,12 @@ class Metrics:
             return
         self._losses.append(self._score.loss)
         record = {"step": step, **position, "loss": self._score.loss, "top1": self._score.top1}
-        self._batches.write(json.dumps(record) + "\n")
-        self._batches.flush()
-        if self._writer:
-            self._writer.add_scalar("batches/loss", self._score.loss, step)
-            self._writer.add_scalar("batches/top1", self._score.top1, step)
-            self._writer.add_scalar("rate", position["rate"], step)
+        with atomic.naming(self._path):
+            self._batches.write(json.dumps(record) + "\n")
+            self._batches.flush()
+        if self._events:
+            names = {"batches/loss": "loss", "batches/top1": "top1", "rate": "rate"}
+            self._events.add({name: record[key] for name, key in names.items()}, step)
         self._score = Score()
 
     def stuck(self, step: int, classes: int) -> str | None:
@@ -63,22 +64,63 @@ class Metrics:
         """Writes the history, whole, and the last epoch's numbers as events."""
         lines = "".join(json.dumps(record) + "\n" for record in history)
         atomic.write_text(self._folder / "history.jsonl", lines)
-        if self._writer is None:
+        if self._events is None:
             return
         record = history[-1]
+        numbers = {name: record[name] for name in ("images_per_second", "stall")}
         for part in ("train", "validation"):
             for name in ("loss", "top1", "topk") if record[part] else ():
-                self._writer.add_scalar(f"{part}/{name}", record[part][name], step)
-        for name in ("images_per_second", "stall"):
-            self._writer.add_scalar(name, record[name], step)
+                numbers[f"{part}/{name}"] = record[part][name]
         for name, (weight, update) in record["weights"].items():
-            self._writer.add_scalar(f"weights/{name}", weight, step)
-            self._writer.add_scalar(f"updates/{name}", update, step)
-        self._writer.flush()
+            numbers |= {f"weights/{name}": weight, f"updates/{name}": update}
+        self._events.add(numbers, step)
 
     def close(self) -> None:
-        self._batches.close()
-        if self._writer:
+        with atomic.naming(self._path):
+            self._batches.close()
+        if self._events:
+            self._events.close()
+
+
+class Events:
+    """TensorBoard's file of a run's numbers.
+
+    Written here and now: SummaryWriter leaves it to a thread, which a full disk ends, and then waits
+    for that thread without end.
+    """
+
+    def __init__(self, folder: Path, step: int):
+        """A run resumed after a step hides what an earlier file of the folder has of later ones."""
+        try:
+            from tensorboardX import summary
+            from tensorboardX.event_file_writer import EventsWriter
+            from tensorboardX.proto.event_pb2 import Event, SessionLog
+        except ImportError:
+            raise ValueError(
+                "--tensorboard needs a package that is missing: pip install 'alexnet-raw[tensorboard]'"
+            ) from None
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._event, self._scalar = folder, Event, summary.scalar
+        self._flushed = -math.inf
+        with atomic.naming(folder):
+            self._writer = EventsWriter(str(folder / "events"))
+            if step:
+                log = SessionLog(status=SessionLog.START)
+                for what in ({"file_version": "brain.Event:2"}, {"session_log": log}):
+                    self._writer.write_event(Event(step=step + 1, **what))
+
+    def add(self, numbers: Mapping[str, float], step: int) -> None:
+        """Writes numbers by their names."""
+        with atomic.naming(self._folder):
+            for name, number in numbers.items():
+                what = self._scalar(name, number)
+                self._writer.write_event(self._event(wall_time=time.time(), step=step, summary=what))
+            if time.monotonic() - self._flushed > SECONDS:  # it waits for the disk
+                self._writer.flush()
+                self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        with atomic.naming(self._folder):
             self._writer.close()
 
 
@@ -126,13 +168,3 @@ def _records_before(path: Path, step: int) -> list[str]:
             break
         kept.append(line.rstrip("\n") + "\n")
     return kept
-
-
-def _summary_writer(folder: Path, step: int) -> Any:
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        raise ValueError(
-            "--tensorboard needs a package that is missing: pip install 'alexnet-raw[tensorboard]'"
-        ) from None
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)

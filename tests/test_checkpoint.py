@@ -61,7 +61,7 @@ def test_full_disk_keeps_the_old_checkpoint(tmp_path):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before), limits[1]))
     try:
-        with pytest.raises(CheckpointError, match=r"cannot write.*is untouched.*--output"):
+        with pytest.raises(CheckpointError, match=r"cannot write.*is untouched.*--resume"):
             checkpoint.save(path, example(2.0, size=100_000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from alexnet_raw import layer_file, parallel
 from alexnet_raw.device import DeviceError, parse_devices
 from alexnet_raw.network import Network
-from alexnet_raw.parallel import ALONE, Ranks, RanksError, buckets, checks, placing
+from alexnet_raw.parallel import ALONE, Ranks, RanksError, buckets, checks, guard, placing
 from alexnet_raw.parallel import ranks as module
 from alexnet_raw.parallel.nccl import NcclCollectives
 from alexnet_raw.parameters import Parameter, Rate
@@ -249,9 +250,9 @@ def test_nccl_is_missing(gpus, monkeypatch):
 @pytest.mark.parametrize(
     ("facts", "changed", "message"),
     [
-        ({"pictures": 6}, {}, r"rank 1 differs from rank 0 in pictures \(6, not 5\)"),
-        ({"pictures": 5}, {"w": np.array([0, 1, 2, 4.0])}, "rank 1 differs from rank 0 in w:"),
-        ({"pictures": 5}, {"x": np.zeros(3)}, r"rank 1 differs from rank 0 in x \("),
+        ({"pictures": 6}, {}, r"rank 1 on HOST differs from rank 0 in pictures \(6, not 5\)"),
+        ({"pictures": 5}, {"w": np.array([0, 1, 2, 4.0])}, "rank 1 on HOST differs from rank 0 in w:"),
+        ({"pictures": 5}, {"x": np.zeros(3)}, r"rank 1 on HOST differs from rank 0 in x \("),
     ],
 )
 def test_check_same(facts, changed, message):
@@ -265,8 +266,49 @@ def test_check_same(facts, changed, message):
 
     other = Listener()
     checks.check_same(other, facts, {**arrays, **changed})
-    with pytest.raises(RanksError, match=message):
+    with pytest.raises(RanksError, match=message.replace("HOST", socket.gethostname())):
         checks.check_same(Others(heard=[other.heard]), {"pictures": 5}, arrays)
+
+
+# ---- who was killed
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "was killed (SIGKILL): if nobody did, the memory"),
+        ("os.kill(os.getpid(), signal.SIGABRT)", "crashed (SIGABRT). Go on from the last checkpoint"),
+        ("os.kill(os.getpid(), signal.SIGTERM)", None),
+        ("os.killpg(0, signal.SIGKILL)", None),
+        ("guard.dismiss(); os.kill(os.getpid(), signal.SIGKILL)", None),
+        ("sys.exit(3)", None),
+        ("os._exit(3)", None),
+    ],
+)
+def test_the_guard_of_a_rank(end, told):
+    """It speaks of a rank that went without a word, of no other, and does not stay."""
+    code = f"import os, signal, sys; from alexnet_raw.parallel import guard; guard.begin(); {end}"
+    launched = {**os.environ, "PMI_SIZE": "4", "PMI_RANK": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=launched,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=30,
+        start_new_session=True,
+    )
+    assert done.returncode != 0
+    if told is None:
+        assert done.stderr == ""
+    else:
+        assert done.stderr.startswith(f"\nalexnet-raw: rank 2 on {socket.gethostname()} {told}")
+
+
+def test_what_the_guard_knows_of_a_rank_that_nobody_remembers():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    assert guard._cause(process.pid) is None
+    assert guard._told(None).startswith("has gone")
 
 
 # ---- who is waited for

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,10 +36,25 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def start(ranks: int, *arguments: str | Path, **happens: str | Path) -> subprocess.CompletedProcess:
+@dataclass
+class Done:
+    """A job that has ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    ended: float  # when
+
+    def stopped_after(self) -> float:
+        """Seconds from what went wrong to the end of the job."""
+        (when,) = re.findall(r"fault at ([0-9.]+)", self.stderr)
+        return self.ended - float(when)
+
+
+def start(ranks: int, *arguments: str | Path, under: Sequence[str] = (), **happens: str | Path) -> Done:
     """Runs `alexnet-raw` as that many processes of one thread each (1: without mpiexec).
 
-    On the CPU, unless they are told otherwise, or GPUs have stand-ins.
+    On the CPU, unless they are told otherwise, or GPUs have stand-ins. under: a command before it all.
     """
     if "--devices" not in arguments and "RANK_GPUS" not in happens:
         arguments = (*arguments, "--devices", "cpu")
@@ -43,9 +62,10 @@ def start(ranks: int, *arguments: str | Path, **happens: str | Path) -> subproce
     if ranks > 1:
         command = [MPIEXEC, "-n", str(ranks), *command]
     environment = {**os.environ, **{name: str(value) for name, value in happens.items()}}
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100
+    done = subprocess.run(
+        [*under, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100
     )
+    return Done(done.returncode, done.stdout, done.stderr, time.time())
 
 
 @pytest.fixture(scope="module")
@@ -320,15 +340,29 @@ def test_sharded_evaluation_is_the_plain_one(alone, tmp_path):
         assert one == three
 
 
-# ---- what goes wrong
+# ---- what goes wrong, and how soon the job ends: docs/parallel.md states these seconds
+
+HOST = socket.gethostname()
 
 
 def test_ranks_that_differ(settings, tmp_path):
     done = start(3, "train", *settings, "--output", tmp_path, RANK_CHANGE="1")
     assert done.returncode == 2
-    assert "rank 1 differs from rank 0 in conv1a.weights0" in done.stderr
+    assert f"rank 1 on {HOST} differs from rank 0 in conv1a.weights0" in done.stderr
     assert done.stderr.count("alexnet-raw train:") == 1
     assert not (tmp_path / "checkpoint.safetensors").exists()
+    assert done.stopped_after() < 3
+
+
+@pytest.mark.parametrize(
+    ("which", "message"), [("2", "alexnet-raw ("), ("2,code", "the code of alexnet-raw (7, not ")]
+)
+def test_a_rank_of_another_build(settings, tmp_path, which, message):
+    done = start(3, "train", *settings, "--output", tmp_path, RANK_VERSION=which)
+    assert done.returncode == 2
+    assert f"rank 2 on {HOST} differs from rank 0 in {message}" in done.stderr
+    assert done.stderr.count("alexnet-raw train:") == 1
+    assert done.stopped_after() < 3
 
 
 def test_a_rank_with_other_pictures(settings, tmp_path):
@@ -341,22 +375,116 @@ def test_a_rank_with_other_pictures(settings, tmp_path):
     other = {"RANK_DATA": f"2,{folder}"}
     done = start(3, "train", *settings, "--output", tmp_path / "run", **other)
     assert done.returncode == 2
-    assert "rank 2 differs from rank 0 in pixels and labels of a sample (" in done.stderr
+    assert f"rank 2 on {HOST} differs from rank 0 in pixels and labels of a sample (" in done.stderr
+    assert done.stopped_after() < 3
+
+
+def test_an_error_of_all(settings, tmp_path):
+    done = start(3, "train", *settings, "--output", tmp_path, RANK_FAIL="all")
+    assert done.returncode == 2
+    assert done.stderr.count("alexnet-raw") == 1
+    assert "alexnet-raw train: the device is gone" in done.stderr
+    assert done.stopped_after() < 3
 
 
 def test_an_error_of_one_rank(settings, tmp_path):
     """The others do not wait for it, and are told who it was."""
     done = start(3, "train", *settings, "--output", tmp_path, RANK_FAIL="2")
     assert done.returncode in (2, 9)  # 9: of the others, whom mpiexec kills then
-    assert "alexnet-raw train: rank 2 on " in done.stderr
-    assert ": the device is gone: look for it" in done.stderr
+    assert done.stderr.count(f"alexnet-raw train: rank 2 on {HOST}: the device is gone") == 1
+    assert done.stderr.count("alexnet-raw") == 1
+    assert done.stopped_after() < 5
 
 
-def test_a_killed_rank(settings, alone, tmp_path):
-    """mpiexec ends the others; nothing is lost that was saved."""
+def test_a_mistake_that_one_rank_meets(settings, tmp_path):
+    """A traceback, and whose it is."""
+    done = start(3, "train", *settings, "--output", tmp_path, RANK_FAIL="2,bug")
+    assert done.returncode in (1, 9)
+    assert f"alexnet-raw train: rank 2 on {HOST}: \nTraceback" in done.stderr
+    assert done.stopped_after() < 5
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A folder on a disk of 1 MB; skips where nobody may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]).returncode:
+        pytest.skip("to mount a disk needs root")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def full_disk(settings: list[str], alone: Path, folder: Path, how: str | Path, message: str) -> None:
+    """Rank 0 of three finds the disk full after step 7; two go on from what was saved before."""
+    saving = ["--output", folder, "--save-minutes", "1e-9"]
+    done = start(3, "train", *settings, *saving, RANK_FULL=f"7,0,{how}")
+    assert done.returncode in (2, 9)
+    assert done.stderr.count("alexnet-raw") == 1
+    assert done.stderr.count(f"alexnet-raw train: rank 0 on {HOST}: {message}") == 1
+    assert done.stopped_after() < 5
+    (folder / "filling").unlink(missing_ok=True)
+    assert not [*folder.glob(".*")]
+    done = start(2, "train", "--resume", folder)
+    assert done.returncode == 0, done.stderr
+    assert "resumed in epoch 2, after batch 1\n" in done.stdout
+    alike(alone, folder)
+
+
+def test_a_full_disk(settings, alone, small_disk):
+    checkpoint_file = small_disk / checkpoint.FILE_NAME
+    full_disk(settings, alone, small_disk, small_disk, f"cannot write checkpoint {checkpoint_file}")
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (5000, "cannot write checkpoint "),
+        (100, "FOLDER/batches.jsonl: File too large"),
+    ],
+)
+def test_a_file_that_cannot_grow(settings, alone, tmp_path, size, message):
+    """As on a full disk, for whoever may not mount one; and of another file."""
+    full_disk(settings, alone, tmp_path, size, message.replace("FOLDER", str(tmp_path)))
+
+
+def test_only_rank_0_writes(settings, alone, tmp_path):
+    """Disks of other nodes may be full: their ranks write nothing, in training and in evaluation."""
+    full = {"RANK_NO_DISK": "1,2"}
+    alike(alone, train(3, settings, tmp_path, "--save-minutes", "1e-9", **full))
+    files = ["--save-probs", tmp_path / "probs.safetensors", "--confusion", tmp_path / "confusion.npy"]
+    done = start(3, "eval", "--checkpoint", tmp_path, *files, **full)
+    assert done.returncode == 0, done.stderr
+
+
+def test_full_shared_memory(settings, tmp_path):
+    """MPI's own files are on every node."""
+    mount = 'mount -t tmpfs -o size=64k tmpfs /dev/shm && exec "$@"'
+    alone_there = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
+    if subprocess.run([*alone_there, "true"]).returncode:
+        pytest.skip("nobody may mount anything")
+    done = start(3, "train", *settings, "--output", tmp_path, under=alone_there)
+    assert done.returncode != 0
+    message = rf"alexnet-raw: rank [012] on {HOST} crashed \(SIGBUS\), as where MPI finds /dev/shm full"
+    assert re.search(message, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("rank", "how", "message"),
+    [
+        (1, "SIGKILL", "was killed (SIGKILL): if nobody did, the memory there ran out (dmesg tells)."),
+        (0, "SIGKILL", "was killed (SIGKILL)"),
+        (2, "SIGSEGV", "crashed (SIGSEGV). Go on from the last checkpoint with --resume"),
+    ],
+)
+def test_a_killed_rank(settings, alone, tmp_path, rank, how, message):
+    """The others end at once, and are told who it was; nothing is lost that was saved."""
     saving = ["--output", tmp_path, "--save-minutes", "1e-9"]
-    done = start(3, "train", *settings, *saving, RANK_STOP="7,1,SIGKILL")
-    assert done.returncode == 9 and "Killed (signal 9)" in done.stdout
+    done = start(3, "train", *settings, *saving, RANK_STOP=f"7,{rank},{how}")
+    assert done.returncode in (9, 11)
+    assert done.stderr.count(f"alexnet-raw: rank {rank} on {HOST} {message}") == 1
+    assert done.stderr.count("alexnet-raw") == 1
+    assert done.stopped_after() < 5
     done = start(2, "train", "--resume", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "resumed in epoch 2, after batch 1\n" in done.stdout
@@ -374,7 +502,9 @@ def test_a_rank_that_hangs(settings, tmp_path, how, message):
     stop = {"RANK_STOP": f"3,1,{how}"}
     done = start(3, "train", *settings, "--output", tmp_path, "--patience", "4", **stop)
     assert done.returncode in (3, 9)  # 9: of the others, whom mpiexec kills then
-    assert done.stderr.count(message.replace("HOST", socket.gethostname())) == 1
+    assert done.stderr.count(message.replace("HOST", HOST)) == 1
+    assert done.stderr.count("alexnet-raw") == 1
+    assert done.stopped_after() < 4 + 10
 
 
 @pytest.mark.parametrize(

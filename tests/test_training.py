@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import resource
 import signal
 import struct
 import sys
@@ -389,6 +390,23 @@ def test_tensorboard(settings, tmp_path, monkeypatch):
         assert values["validation/top1", step] == pytest.approx(record["validation"]["top1"])
         assert values["weights/fc3.biases", step] == pytest.approx(record["weights"]["fc3.biases"][0])
         assert values["batches/loss", step] == pytest.approx(record["train"]["loss"], rel=0.01)
+
+
+def test_tensorboard_on_a_full_disk(tmp_path, monkeypatch):
+    """An error that names the place, not a writer that waits; a file-size limit stands in."""
+    pytest.importorskip("tensorboardX")
+    monkeypatch.setattr(metrics, "SECONDS", 0)
+    events = metrics.Events(tmp_path / "events", 0)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=f"{tmp_path}/events"):
+            for step in range(100):
+                events.add({"loss": 0.5}, step)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert step > 10
+    events.close()
 
 
 def test_tensorboard_that_is_not_installed(settings, tmp_path, monkeypatch):

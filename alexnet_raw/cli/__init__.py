@@ -13,7 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from typing import NoReturn, TextIO
 
 from tqdm import tqdm
@@ -121,7 +121,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(args, errors)
         except BaseException:
             if args.ranks.size > 1:
-                traceback.print_exc(file=errors)
+                with suppress(OSError):  # nobody reads that: the others must not wait all the same
+                    print(f"alexnet-raw {args.command}: {ranks.name(args.ranks)}", file=errors)
+                    traceback.print_exc(file=errors)
                 args.ranks.abort(1)
             raise
 

@@ -14,6 +14,7 @@ import numpy as np
 from mpi4py import MPI
 
 from alexnet_raw.device import BF16, Array, Device
+from alexnet_raw.parallel import guard
 from alexnet_raw.parallel.ranks import Collectives, Ranks
 from alexnet_raw.parallel.watch import Watch
 
@@ -88,6 +89,7 @@ class MpiRanks(Team):
         return True
 
     def abort(self, code: int) -> None:
+        guard.dismiss()
         self._comm.Abort(code)
 
 

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 
 from mpi4py import MPI
 
+from alexnet_raw.parallel import guard
+
 ANSWER = 5  # seconds for a thread to tell its count
 CODE = 3  # the exit code of a job that was given up
 
@@ -48,6 +50,7 @@ class Watch:
                         print(text, file=sys.__stderr__, flush=True)
                     else:
                         time.sleep(2 * ANSWER)  # who speaks comes first
+                    guard.dismiss()
                     self._comm.Abort(CODE)
                 since = time.monotonic()
 
