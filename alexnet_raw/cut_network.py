@@ -16,6 +16,7 @@ from alexnet_raw.net_spec import NetSpec
 from alexnet_raw.network import Network, Pass
 from alexnet_raw.parallel import Ranks
 from alexnet_raw.parallel.hybrid import Arrival, Hybrid, Member, TeamReturns
+from alexnet_raw.parallel.ranks import RanksError
 from alexnet_raw.parameters import Parameter
 
 
@@ -28,13 +29,28 @@ class CutNetwork(Network):
     """
 
     def __init__(self, hybrid: Hybrid, spec: NetSpec, *arguments: Any, **settings: Any):
-        """hybrid: the team. The others as `Network` has them. RanksError where nothing can be cut."""
+        """hybrid: the team, of this net alone. The others as `Network` has them, but input_gradient.
+
+        RanksError where nothing can be cut, or where ranks would choose algorithms (`--tune`) for
+        weights that all of the team have: they must have the same bits.
+        """
+        if settings.get("input_gradient"):
+            raise ValueError("input_gradient is of whole nets")
         self._hybrid, self.whole_spec = hybrid, spec
         super().__init__(hybrid.cut(spec), *arguments, **settings)
         hybrid.plan(self.running, self._turns, self.places)
+        for layer in self.spec:
+            uncut = layer.name in hybrid.behind and not isinstance(layer, CutFc)
+            if layer.learns and uncut and self.places[layer.name].tuner:
+                raise RanksError(
+                    f"--hybrid: all of a team compute {layer.name}, which must give the same bits on "
+                    "each, but --tune lets each choose how: leave one of them out"
+                )
 
     def forward(self, *_: Any, **__: Any) -> None:
         raise RuntimeError("a net that ranks share is for train_step: load its state in a whole one")
+
+    backward = update = forward
 
     def state(self) -> dict[str, np.ndarray]:
         """All of the team must call this, and gets the whole state."""

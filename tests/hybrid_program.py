@@ -9,6 +9,8 @@ Every rank also trains the whole net on all pictures alone, and compares. Names 
 from __future__ import annotations
 
 import sys
+import traceback
+import zlib
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -157,7 +159,17 @@ def check(name: str, spec: NetSpec, tolerance: float, devices: str, ranks: paral
         if results:
             outputs = whole.probabilities()[own]
             np.testing.assert_allclose(results[1], outputs, rtol=0, atol=10 * tolerance)
-            assert results[0]().keys() == whole.costs().keys()
+        for each in found:
+            each.synchronize()  # stand-ins cannot go on while a rank waits for others
+        costs = ranks.gather(results and (counts[ranks.rank], results[0]()))
+        for cost, wanted in whole.costs().items():
+            parts = [(count, own[cost].loss) for count, own in filter(None, costs)]
+            loss = sum(count * part for count, part in parts) / sum(counts)
+            np.testing.assert_allclose(loss, wanted.loss, rtol=10 * tolerance, atol=10 * tolerance)
+    for key, parameter in shared.parameters.items():
+        if parameter.part is None:
+            sums = ranks.gather(zlib.crc32(parameter.value.numpy()))
+            assert len(set(sums)) == 1, f"{key} differs between ranks"
     mine, theirs = shared.state(), whole.state()
     assert mine.keys() == theirs.keys()
     for key, array in theirs.items():
@@ -187,4 +199,11 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BaseException:  # the others must not wait
+        traceback.print_exc()
+        sys.stderr.flush()
+        from mpi4py import MPI
+
+        MPI.COMM_WORLD.Abort(1)

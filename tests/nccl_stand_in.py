@@ -2,7 +2,8 @@
 
 What it does is work of the stream that it was given to, and no earlier than its turn there. Real NCCL
 goes on by itself. This is done when a host waits: then all that was begun, in one order on all ranks,
-who may wait for different things but have begun the same.
+who may wait for different things but have begun the same. So none may wait for the others by MPI while
+one waits for its device.
 """
 
 from __future__ import annotations

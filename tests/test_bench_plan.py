@@ -11,7 +11,7 @@ from alexnet_raw.plan.costs import LayerCost, Line
 # Two layers whose gradients, 4 and 8 MiB, are a bucket each.
 NET = [
     LayerCost("conv", Line(0, 1.5), Line(0, 2.5), update=0.25, parameters=2**20),
-    LayerCost("fc", Line(0, 0.5), Line(0, 1.0), update=0.5, parameters=2**21, after_fc=True, outputs=1),
+    LayerCost("fc", Line(0, 0.5), Line(0, 1.0), update=0.5, parameters=2**21, after_fc=True, outputs=2),
 ]
 
 

@@ -15,6 +15,7 @@ from alexnet_raw.layers.cut_fc import CutFc
 from alexnet_raw.network import Network
 from alexnet_raw.parallel import RanksError
 from alexnet_raw.parallel.hybrid import Hybrid
+from alexnet_raw.tuner import Tuner
 from tests import hybrid_program
 from tests.test_network import NetText
 from tests.test_parallel import Others
@@ -64,8 +65,9 @@ def test_what_a_rank_has():
         outputs = value.shape[-1]
         own = slice(outputs // 3, outputs * 2 // 3) if name.startswith("fc") else slice(None)
         np.testing.assert_array_equal(parameter.value.numpy(), value[..., own])
-    with pytest.raises(RuntimeError, match="is for train_step: load its state in a whole"):
-        net.forward(net.input_device.zeros((3, 9, 9, 2)), None, train=False)
+    for refused in (net.forward, net.backward, net.update):
+        with pytest.raises(RuntimeError, match="is for train_step: load its state in a whole"):
+            refused()
 
 
 def cut(net: NetText, ranks: int = 2) -> set[str]:
@@ -100,6 +102,14 @@ def test_what_is_refused():
         Hybrid(Team(0, 6), 4)
     with pytest.raises(RanksError, match="no fully-connected layer that can be cut over 3 ranks"):
         cut(chain(("fc2", "conv1", 2, "")), 3)
+    how = {"batch_size": 4, "input_shape": (3, 9, 9)}
+    devices, spec = parse_devices("cpu"), hybrid_program.branches()
+    with pytest.raises(ValueError, match="input_gradient is of whole nets"):
+        CutNetwork(Hybrid(Team(0, 2), 2), spec, devices, input_gradient=True, **how)
+    devices[0].tuner = Tuner(devices[0])
+    with pytest.raises(RanksError, match=r"all of a team compute \w+, .* but --tune lets each"):
+        CutNetwork(Hybrid(Team(0, 2), 2), spec, devices, **how)
+    CutNetwork(Hybrid(Team(0, 2), 2), hybrid_program.towers(), devices, **how)
     net = chain(("fc2", "conv1", 5, ""))
     net.weights("conv3", "data", "type=conv channels=3 filters=5 filterSize=1 initW=0.2")
     more = "type=conv channels=5 filters=5 filterSize=1 initW=0.2 weightSource=conv4[0]"

@@ -320,9 +320,11 @@ def test_what_the_guard_knows_of_a_rank_that_nobody_remembers():
         ({0: 7, 1: 7, 2: 7}, None),
         ({0: 7, 2: 7}, "rank 1 on b does not answer"),
         ({0: 7, 1: 6, 2: 6}, "all others wait for rank 1 on b, rank 2 on c: look"),
+        ({0: 8, 1: 7, 2: 9, 3: 9}, "all others wait for rank 1 on b: look"),  # 0 waits in a team
         ({2: 5}, "rank 0 on a, rank 1 on b does not answer"),
     ],
 )
 def test_who_is_waited_for(counts, message):
-    said = pytest.importorskip("alexnet_raw.parallel.watch", exc_type=ImportError).stuck(counts, "abc")
+    watch = pytest.importorskip("alexnet_raw.parallel.watch", exc_type=ImportError)
+    said = watch.stuck(counts, "abcd" if 3 in counts else "abc")
     assert said is None if message is None else said.startswith(message)

@@ -343,6 +343,8 @@ def test_sharded_evaluation_is_the_plain_one(alone, tmp_path):
 # ---- what goes wrong, and how soon the job ends: docs/parallel.md states these seconds
 
 HOST = socket.gethostname()
+# Of a rank whose end the launcher has taken note of before its guard could see what it was.
+GONE = "has gone: it was killed, perhaps as the memory there ran out"
 
 
 def test_ranks_that_differ(settings, tmp_path):
@@ -466,7 +468,7 @@ def test_full_shared_memory(settings, tmp_path):
     done = start(3, "train", *settings, "--output", tmp_path, under=alone_there)
     assert done.returncode != 0
     message = rf"alexnet-raw: rank [012] on {HOST} crashed \(SIGBUS\), as where MPI finds /dev/shm full"
-    assert re.search(message, done.stderr)
+    assert re.search(message, done.stderr) or GONE in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -482,7 +484,8 @@ def test_a_killed_rank(settings, alone, tmp_path, rank, how, message):
     saving = ["--output", tmp_path, "--save-minutes", "1e-9"]
     done = start(3, "train", *settings, *saving, RANK_STOP=f"7,{rank},{how}")
     assert done.returncode in (9, 11)
-    assert done.stderr.count(f"alexnet-raw: rank {rank} on {HOST} {message}") == 1
+    who = f"alexnet-raw: rank {rank} on {HOST} "
+    assert done.stderr.count(f"{who}{message}") == 1 or done.stderr.count(f"{who}{GONE}") == 1
     assert done.stderr.count("alexnet-raw") == 1
     assert done.stopped_after() < 5
     done = start(2, "train", "--resume", tmp_path)

@@ -230,8 +230,8 @@ def add(command: argparse.ArgumentParser) -> None:
         const="",
         help="go on with this run (its folder or its checkpoint; without a value: the newest under "
         "runs/). Its settings are kept; --epochs, --lr, --schedule, --data, --devices, --threads, "
-        "--precision, --tune, --graphs, --save-every, --save-minutes, --keep, --tensorboard and "
-        "--show-weights may change",
+        "--hybrid, --precision, --tune, --graphs, --save-every, --save-minutes, --keep, --tensorboard "
+        "and --show-weights may change",
     )
 
 

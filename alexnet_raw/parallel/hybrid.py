@@ -15,7 +15,7 @@ weights is computed. Of layers in between, dropout or softmax, every rank comput
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +33,19 @@ if TYPE_CHECKING:
 
 
 class Hybrid:
-    """How a net is cut over a team.
+    """How one net is cut over a team.
 
     Attributes:
         team: the ranks that share the fully-connected layers.
         counterparts: those that have the same part as this one, of other teams.
+
+    Once `plan` has seen the net that runs:
+        behind: the fully-connected layers, and all behind them.
+        turns, first_turns: of these layers in the backward pass, and of those in front of them.
+        entries: what the layers behind read of others: maps, labels.
+        parts: maps whose gradients, from the layers behind, are sums over the team.
+        targets: of entries that have one, where the gradient belongs.
+        last_routes: of each of the parts the last of its gradients' routes, by whose name one finds it.
     """
 
     def __init__(self, ranks: Ranks, size: int):
@@ -103,20 +111,22 @@ class Hybrid:
         read = dict.fromkeys(name for layer in top for name in layer.inputs)
         self.entries = [name for name in read if name not in self.behind]
         wanted = spec.wants_gradient()
-        self.parts = {  # maps whose gradients, from the layers behind, are sums over the team
+        self.parts = {
             name
             for name in read
             if name in wanted and all(isinstance(layer, CutFc) for layer in top if name in layer.inputs)
         }
-        self.targets: dict[str, Slot] = {}  # of the gradients of entries
-        self.last_routes: dict[Any, str] = {}  # the last one to each of `parts`, by its name
+        self.targets: dict[str, Slot] = {}
+        last: dict[str, Any] = {}
         for turn in self.turns:
             for name, route in zip(turn.layer.inputs, turn.routes, strict=True):
                 if route and name in self.entries:
                     self.targets[name] = route.target
                 if route and name in self.parts:
-                    self.last_routes = {r: n for r, n in self.last_routes.items() if n != name}
-                    self.last_routes[route.name] = name
+                    last[name] = route.name
+        self.last_routes = {route: name for name, route in last.items()}
+        for name in [*self.entries, *(layer.name for layer in top)]:
+            self.collectives(name)  # made now, by all alike, not when some have images and others none
 
     def summed_over(self, layer: str) -> Ranks:
         """Whose gradients of a layer's parameters are summed."""
@@ -141,11 +151,13 @@ class Hybrid:
         ]
 
 
+@dataclass(frozen=True)
 class Member:
     """A rank of the team, and its images in a step: how many, and their `ops.Share` of the batch."""
 
-    def __init__(self, rank: int, images: int, share: tuple[int, int]):
-        self.rank, self.images, self.share = rank, images, share
+    rank: int
+    images: int
+    share: tuple[int, int]
 
 
 class Arrival:
@@ -161,7 +173,7 @@ class Arrival:
             self._is_due = False
             self._collectives.wait(self._begun)
 
-    release = receive
+    release = receive  # who sends it has its own images' rows in the same array
 
 
 class TeamReturns(Returns):
@@ -175,7 +187,7 @@ class TeamReturns(Returns):
     def gradient(self, route: Route) -> Gradient:
         gradient = super().gradient(route)
         name = self._hybrid.last_routes.get(route.name)
-        if name and route.is_in_place:
+        if name and route.is_in_place:  # nothing is to be sent, so `end` does nothing else
             gradient.end = partial(self._begin_sum, name, route.target)
         return gradient
 
@@ -188,7 +200,7 @@ class TeamReturns(Returns):
             self._sums.pop(name).receive()
 
     def receive(self, routes: Iterable[Route]) -> None:
-        """What was not received at the end of the layers behind."""
+        """Those of them that `finish` has not received before."""
         super().receive([route for route in routes if route.name in self._coming])
 
     def finish(self) -> list[Arrival]:

@@ -58,7 +58,7 @@ class Ranks:
 
     Attributes:
         rank, size: which one this is, of how many.
-        local_rank, local_size: the same among those on this machine.
+        local_rank, local_size: the same among those on this machine; not known of a team.
     """
 
     rank, size = 0, 1

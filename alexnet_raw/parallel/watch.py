@@ -83,7 +83,8 @@ def stuck(counts: Mapping[int, int], hosts: Sequence[str]) -> str | None:
             f"{named(silent)} does not answer: it was stopped, or its machine is not reached. Go on "
             "from the last checkpoint with --resume"
         )
-    if behind := [rank for rank, count in counts.items() if count < max(counts.values())]:
+    if len(set(counts.values())) > 1:  # of those who wait some may have come further than others
+        behind = [rank for rank, count in counts.items() if count == min(counts.values())]
         return (
             f"all others wait for {named(behind)}: look at what it does there. Go on from the last "
             "checkpoint with --resume, or wait longer with --patience"

@@ -47,7 +47,7 @@ class LayerCost:
         parameters: numbers whose gradients are summed.
         to_fc: numbers of its output, for one image, that fully-connected layers read.
         after_fc: whether it is fully-connected, or behind such a layer.
-        outputs: numbers of its output, for one image, if it is fully-connected: what the hybrid cuts.
+        outputs: numbers of its output, for one image, if it is an fc layer, which the hybrid cuts.
     """
 
     name: str
@@ -116,7 +116,7 @@ def described(spec: NetSpec) -> list[LayerCost]:
                 parameters=sum(p.size for p in learnt if not p.source),
                 to_fc=prod(shapes[layer.name]) if feeds_fc else 0,
                 after_fc=layer.name in behind,
-                outputs=prod(shapes[layer.name]) if isinstance(layer, Fc) else 0,
+                outputs=prod(shapes[layer.name]) if type(layer) is Fc else 0,
             )
         )
     return layers

@@ -72,7 +72,7 @@ def step(
     turns = []
     if group > 1:
         behind = [layer for layer in layers if layer.after_fc]
-        parts = [1 / group if layer.outputs else 1 for layer in behind]  # that a rank has of it
+        parts = [1 / group if _is_cut(layer, group) else 1 for layer in behind]  # that a rank has
         passes = [layer.forward(images) + layer.backward(images) for layer in behind]
         work = sum(group * part * seconds for part, seconds in zip(parts, passes, strict=True))
         phase = _phase(layers, cluster, images, number, group, work, overlap)
@@ -102,6 +102,11 @@ def best_hybrid(
     return min(steps, key=lambda step: step.seconds, default=None)
 
 
+def _is_cut(layer: LayerCost, group: int) -> bool:
+    """As in `Hybrid.cut`, but for layers that have to remain whole for the sake of others."""
+    return layer.outputs >= group
+
+
 def _phase(
     layers: Sequence[LayerCost],
     cluster: Cluster,
@@ -118,11 +123,12 @@ def _phase(
         return group * sum(way(n * size, team) for n in numbers if n)
 
     into = 2 * travels(cluster.broadcast, (lay.to_fc for lay in layers if not lay.after_fc))
-    gathered = travels(cluster.half, (layer.outputs for layer in layers))
+    cut = [layer for layer in layers if _is_cut(layer, group)]
+    gathered = travels(cluster.half, (layer.outputs for layer in cut))
     summed = travels(cluster.all_reduce, (layer.to_fc for layer in layers if layer.after_fc))
     if not overlap:
         return work + into + gathered + summed
-    beside = sum(layer.backward(images) / 2 for layer in layers if layer.outputs)
+    beside = sum(layer.backward(images) / 2 for layer in cut)
     return _pipeline(work + gathered + max(0.0, summed - beside), into, group)
 
 
