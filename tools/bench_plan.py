@@ -7,7 +7,8 @@ a line gives the bandwidth and latency. The rest is the model's. Then steps are 
 tools/bench_ranks.py, data parallel and hybrid (all ranks share the fully-connected layers), with a
 batch for all ranks (strong) and one for each (weak), by turns. Ranks have `--threads` each; where
 together they have more than the machine has cores, the model is told that all computation takes as
-much longer.
+much longer, and they train data parallel only: a team of ranks that wait for each other awake, and for
+a core, takes minutes for a step.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def main() -> None:
             for images in sorted({batch, batch * ranks}):
                 size = ["--net", net, "--batch-size", str(images), "--threads", str(threads)]
                 seconds = run(ranks, STEPS, *size)
-                if ranks > 1:
+                if 1 < ranks <= cores:
                     seconds |= run(ranks, STEPS, *size, "--team", str(ranks))
                 runs[ranks, images].append(seconds)
     report(f"- medians of {arguments.rounds} rounds, in each of which all was measured, by turns")
@@ -146,7 +147,9 @@ def main() -> None:
     names += ["ms of it in sums, measured", "predicted"]
     report("| " + " | ".join(names) + " |\n|---|" + "---:|" * (len(names) - 1))
     for kind in ("strong", "strong, hybrid", "weak", "weak, hybrid"):
-        for ranks in arguments.ranks[1 if "hybrid" in kind else 0 :]:
+        for ranks in arguments.ranks:
+            if "hybrid" in kind and not 1 < ranks <= cores:
+                continue
             images = batch if kind.startswith("strong") else batch * ranks
             slowdown = max(1.0, ranks * threads / cores)
             group = ranks if "hybrid" in kind else 1

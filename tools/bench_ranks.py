@@ -55,7 +55,7 @@ def be_a_rank(arguments: argparse.Namespace) -> None:
     count = own.stop - own.start
     is_hybrid = arguments.team > 1
     make = partial(CutNetwork, Hybrid(ranks, arguments.team)) if is_hybrid else Network
-    net = make(spec, [device], count, seed=1)
+    net = make(spec, [device], ranks.largest_share(arguments.batch_size), seed=1)
     rng = np.random.default_rng(ranks.rank)
     shape = (*net.shapes[spec.pictures.name], count)
     images = device.upload(rng.standard_normal(shape, np.float32))
