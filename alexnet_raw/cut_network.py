@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from alexnet_raw.device import Array
-from alexnet_raw.layers import Layer
 from alexnet_raw.layers.base import flat
 from alexnet_raw.layers.cut_fc import CutFc
-from alexnet_raw.layers.data import Data
 from alexnet_raw.net_spec import NetSpec
 from alexnet_raw.network import Network, Pass
 from alexnet_raw.parallel import Ranks
@@ -61,20 +59,10 @@ class CutNetwork(Network):
                     state[key] = np.concatenate(self._hybrid.team.gather(state[key]), axis=-1)
         return state
 
-    def train_step(
-        self,
-        images: Array | None,
-        labels: Array,
-        step: int,
-        progress: float,
-        counts: Sequence[int] | None = None,
-        read: Callable[[], Any] = lambda: None,
-    ) -> Any:
-        self._set_step(step)
-        moving = self._optimizer.set_rates(self._learning.values(), progress, self.rate_scale)
+    def _train(self, moving: tuple[str, ...], *batch: Any) -> Any:
         self._optimizer.begin(moving)
         results: list[Any] = []
-        self._learn(self._turns_of_team(images, labels, step, counts, read, results))
+        self._learn(self._turns_of_team(*batch, results))
         return next(iter(results), None)
 
     def _as_it_runs(self, spec: NetSpec) -> NetSpec:
@@ -105,8 +93,7 @@ class CutNetwork(Network):
         """
         hybrid, own, own_returns = self._hybrid, None, None
         members, behind = hybrid.members(counts), hybrid.behind
-        for parameter in self.parameters.values():
-            parameter.is_begun = False
+        self._begin_gradients()
         if images:
             self._check_batch(images, labels)
             share = next(m.share for m in members if m.rank == hybrid.team.rank)
@@ -155,13 +142,9 @@ class CutNetwork(Network):
                 array = own.outputs[name, place]
             else:
                 slot = self._outputs[name]._replace(name=("of another rank", name, i % 2))
-                if _is_labels(self._layers[name]):
+                if self._layers[name].is_labels:
                     slot = slot._replace(shape=labels.shape[:-1], dtype=labels.dtype)
                 array = self._memory.array(slot, member.images)
             collectives = self._hybrid.collectives(name)
             coming[name] = array, Arrival(collectives, collectives.broadcast(member.rank, array))
         return coming
-
-
-def _is_labels(layer: Layer) -> bool:
-    return isinstance(layer, Data) and layer.is_labels

@@ -104,7 +104,7 @@ class NetSpec:
     @property
     def takes_targets(self) -> bool:
         """Whether labels are only read where other targets would do (costs such as crossent2)."""
-        labels = {layer.name for layer in self if isinstance(layer, Data) and layer.is_labels}
+        labels = {layer.name for layer in self if layer.is_labels}
         readers = [layer for layer in self if labels.intersection(layer.inputs)]
         return bool(readers) and all(layer.takes_targets for layer in readers)
 
@@ -242,7 +242,7 @@ class NetSpec:
 
     def without_labels(self) -> set[str]:
         """The layers that have nothing to do in a pass without labels: costs, and what needs them."""
-        idle = {layer.name for layer in self if isinstance(layer, Data) and layer.is_labels}
+        idle = {layer.name for layer in self if layer.is_labels}
         for layer in self:
             if layer.is_cost or idle.intersection(layer.inputs):
                 idle.add(layer.name)
@@ -250,7 +250,7 @@ class NetSpec:
 
     def _reads_labels(self, layer: Layer) -> bool:
         inputs = [self[name] for name in layer.inputs]
-        return any(isinstance(inp, Data) and inp.is_labels for inp in inputs)
+        return any(inp.is_labels for inp in inputs)
 
     def readers(self, name: str) -> list[Layer]:
         """The layers that read layer `name`, each as often as it does."""

@@ -262,9 +262,13 @@ class Network:
         now = self._now
         if now is None or not (now.train and now.has_labels):
             raise RuntimeError("backward needs a forward with train=True and labels before it")
+        self._begin_gradients()
+        yield from self._take(self._turns, Returns(self._find(now)))
+
+    def _begin_gradients(self) -> None:
+        """What the backward pass computes first of each gradient replaces what is there."""
         for parameter in self.parameters.values():
             parameter.is_begun = False
-        yield from self._take(self._turns, Returns(self._find(now)))
 
     def _find(self, now: Pass) -> Find:
         return partial(self._memory.array, images=now.sites[0].images)
@@ -333,6 +337,18 @@ class Network:
         """
         self._set_step(step)
         moving = self._optimizer.set_rates(self._learning.values(), progress, self.rate_scale)
+        return self._train(moving, images, labels, step, counts, read)
+
+    def _train(
+        self,
+        moving: tuple[str, ...],
+        images: Array | None,
+        labels: Array,
+        step: int,
+        counts: Sequence[int] | None,
+        read: Callable[[], Any],
+    ) -> Any:
+        """A step that moves these parameters, whose rates are set; the rest as in `train_step`."""
         self._step(images, labels, step, moving, counts)
         return read() if images else None
 

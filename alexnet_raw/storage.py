@@ -32,14 +32,10 @@ def _stored_as_bf16(spec: NetSpec) -> set[str]:
     while count != len(stored):  # what one layer needs in float32 may bind others
         count = len(stored)
         for layer in layers:
-            inputs = {name for name in layer.inputs if not _is_labels(spec[name])}
+            inputs = {name for name in layer.inputs if not spec[name].is_labels}
             if not _can_store(layer, inputs, stored):
                 stored -= {layer.name, *inputs}
     return stored
-
-
-def _is_labels(layer: Layer) -> bool:
-    return isinstance(layer, Data) and layer.is_labels
 
 
 def _can_store(layer: Layer, inputs: set[str], stored: set[str]) -> bool:

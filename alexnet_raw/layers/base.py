@@ -52,6 +52,7 @@ class Layer:
     saves_constants: bool = False  # its constants do not follow from the seed
     takes_targets: ClassVar[bool] = False  # in place of labels, (outputs, images)
     is_cost: ClassVar[bool] = False  # backward starts here
+    is_labels: bool = False  # brings the labels, or targets
     draws_on_host: ClassVar[bool] = False  # what forward launches differs from step to step
     takes_bf16: bool = False  # its maps may be bfloat16: storage.py
     mixes_dtypes: ClassVar[bool] = False  # of its maps; or else all have one

@@ -65,11 +65,7 @@ class Hybrid:
         that is not cut: the gradient of a map is a sum over the team, or is not.
         """
         behind = spec.behind_fc()
-        cut = {
-            layer.name
-            for layer in spec
-            if type(layer) is Fc and layer.outputs >= self.team.size and layer.name in behind
-        }
+        cut = {layer.name for layer in spec if type(layer) is Fc and layer.outputs >= self.team.size}
         wanted, count = spec.wants_gradient(), None
         readers = {
             name: behind.intersection(reader.name for reader in spec.readers(name)) for name in wanted
@@ -102,7 +98,7 @@ class Hybrid:
                     yield {owner, layer.name}
 
     def plan(self, spec: NetSpec, turns: Sequence[Turn], places: Mapping[str, Device]) -> None:
-        """For the net that runs, in `ordered` layers: where the team works together."""
+        """For the net that runs, its fully-connected layers last: where the team works together."""
         self.behind = spec.behind_fc()
         self._places = places
         self.turns = [turn for turn in turns if turn.layer.name in self.behind]

@@ -21,7 +21,7 @@ class NcclCollectives:
 
     def __init__(self, device: Device, ranks: Ranks):
         cuda = device._cupy.cuda
-        self._gpu, self._rank = cuda.Device(device.ordinal), ranks.rank
+        self._gpu = cuda.Device(device.ordinal)
         try:
             self._nccl = importlib.import_module("cupy.cuda.nccl")
             identity = ranks.first(self._nccl.get_unique_id)
